@@ -1,0 +1,542 @@
+"""OffSupportRobustClassifier: the scikit-learn face of the package."""
+
+import contextlib
+import copy
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.metrics import check_scoring
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skrobust import _training
+from skrobust._net import NonFiniteLossError
+from skrobust._runtime import isolated_random_state, resolve_device, resolve_dtype
+from skrobust._schedules import SCHEDULES
+from skrobust._validation import (
+    FLOATS,
+    as_rows,
+    check_known_classes,
+    check_training_data,
+    class_weighted,
+    encode_labels,
+    warn_about_spread,
+)
+from skrobust.data import Moments
+
+NET_PREFIXES = ("module", "optimizer", "iterator_train", "iterator_valid", "callbacks", "compile")
+PREDICTION_ROWS = 2048
+
+
+class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
+    r"""Neural network classifier whose decision boundary keeps away from the data.
+
+    Most of a space of many dimensions lies outside the support of the data, and there plain training lets the decision
+    boundary lie anywhere, also right beside the data. This classifier makes unlabeled points outside the support and
+    makes the softmax surface smooth around labeled and unlabeled points alike, which moves the boundary away from the
+    data [1]_: small changes of the input then no longer change the answer.
+
+    Parameters
+    ----------
+    module : {"mlp", "lenet"}, class, factory or torch.nn.Module, default="mlp"
+        The network, which returns logits. A class or factory is called with those of ``n_features``, ``n_classes``,
+        ``image_shape``, ``in_channels`` and ``hidden_layer_sizes`` that its signature names. An instance is copied.
+    hidden_layer_sizes : int or sequence of int, default=(100,)
+        Width of each hidden layer of ``module="mlp"``.
+    image_shape : tuple of int, default=None
+        (height, width) or (channels, height, width), if rows of `X` are to be given to the network as images.
+    smoothness : float, default=0.03
+        Weight of the penalty on the squared slope of the softmax surface; a pure number, good values are about 0.01
+        to 0.1. 0 is plain training. Too large a value makes a classifier that always gives the same answer. See
+        :func:`skrobust.penalties.smoothness_from_lambda` for the weight in the paper.
+    n_unlabeled : float, default=1
+        Unlabeled points per labeled row, also a fraction.
+    unlabeled_radius : float, default=1.0
+        Distance of unlabeled points from their rows, in units of the data scale D, which is the root of the expected
+        squared distance of two training rows.
+    n_neighbors : int, default=1
+        Points around each anchor at which the softmax outputs are compared with those at the anchor. Not the neighbors
+        of a nearest-neighbor method.
+    neighbor_radius : float, default=0.8
+        Distance of these points from their anchor, in units of D.
+    unlabeled : {"gaussian", "uniform", "extrapolation"}, sampler or None, default="gaussian"
+        Where unlabeled points come from: noise around rows, a box around the data, beyond pairs of rows, or an object
+        with a method ``sample`` (see :mod:`skrobust.unlabeled`). None makes none.
+    neighbors : {"gaussian", "uniform", "extrapolation"} or sampler, default="gaussian"
+        Where neighbors of anchors come from.
+    penalty : {"smoothness"}, penalty object or None, default="smoothness"
+        What is made small (see :mod:`skrobust.penalties`); None is plain training.
+    adversary : None, default=None
+        Kept for adversarial training, which this version does not have.
+    unlabeled_label : int, float, bool or str, default=None
+        Rows of `X` with this label are unlabeled. None means that every label is a class, -1 too.
+    max_epochs : int, default=50
+        Passes over the training rows.
+    batch_size : int, default=64
+        Labeled rows per step.
+    lr : float, default=3e-3
+        Learning rate, at its peak.
+    lr_schedule : {"one_cycle", "constant_cosine", "constant"}, default="one_cycle"
+        How the learning rate changes over the epochs: up and down along cosines; constant for one half and then down,
+        as in the paper; or not at all. ``partial_fit`` keeps it constant.
+    optimizer : {"adamw", "adam", "sgd"} or class of torch.optim, default="adamw"
+        Fused where torch has a fused variant; "sgd" has a momentum of 0.9.
+    weight_decay : float, default=1e-4
+        Weight decay of the optimizer.
+    early_stopping : bool, default=False
+        Hold out rows, stop when their score no longer rises, and keep the best weights.
+    scoring : str, callable or None, default=None
+        Score for early stopping: None is accuracy, "loss" is the cross-entropy, else a scorer of scikit-learn.
+    validation_fraction : float, default=0.1
+        Share of rows to hold out for early stopping.
+    n_iter_no_change : int, default=10
+        Epochs without a better score before training stops early.
+    tol : float, default=1e-4
+        Smallest rise of the score that counts.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes.
+    callbacks : list of skorch callbacks, default=None
+        As in skorch: instances, classes, or pairs of name and callback. They are copied.
+    device : str, default="auto"
+        "auto" is CUDA, else MPS, else the CPU; or a device of torch.
+    dtype : {"auto", "float32", "float64", "bfloat16"}, default="auto"
+        Floating point type of the network. "auto" is that of `X` on the CPU and float32 elsewhere; "bfloat16" keeps
+        float32 parameters and computes in bfloat16 where it is safe.
+    random_state : int, RandomState instance or None, default=None
+        Seed of weights, order of rows, and noise. The same seed gives the same bits on the CPU.
+    noise_units : {"global", "std"}, default="global"
+        Whether the noise is the same in every feature, or in units of the standard deviation of each.
+    warm_start : bool, default=False
+        Go on from the weights of the last fit.
+    verbose : int, default=0
+        1 shows a progress bar with the terms of the loss, 2 prints a line for each epoch.
+    net_params : dict, default=None
+        Parameters of skorch by their own names: ``module__*``, ``optimizer__*``, ``iterator_train__*``,
+        ``callbacks__*``, ``compile``. ``set_params`` and GridSearchCV take them directly:
+        ``clf.set_params(module__dropout=0.5)``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    n_features_in_ : int
+        Number of features seen in fit; pixels times channels for images.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, if `X` has names that are all strings.
+    n_iter_ : int
+        Number of epochs run.
+    history_ : list of dict
+        For each epoch: the means of the loss terms, validation figures, learning rate and seconds.
+    net_ : skorch net
+        The fitted net; ``net_.module_`` is the network.
+    data_scale_ : float
+        D, from the labeled training rows and their weights.
+    off_support_fraction_ : float
+        Share of generated unlabeled points that lie farther from the data than 99 % of held-out rows do; NaN if none
+        are generated.
+
+    See Also
+    --------
+    sklearn.neural_network.MLPClassifier : Plain training of the same default network.
+
+    Notes
+    -----
+    With class probabilities :math:`p` of C classes, d features and :math:`D^2 = 2 \sum_j \operatorname{Var} x_j`, the
+    loss of a batch is
+
+    .. math:: \text{CE} + \text{smoothness} \cdot D^2 \operatorname{mean}_{a, a'}
+        d \, \frac{\|p(a) - p(a')\|^2}{\|a - a'\|^2}
+
+    where the anchors a are the labeled rows and the unlabeled points
+    :math:`x + \text{unlabeled\_radius} \cdot D / \sqrt d \cdot \varepsilon`, and
+    :math:`a' = a + \text{neighbor\_radius} \cdot D / \sqrt d \cdot \varepsilon`. Mapping data by a common scale or
+    rotation changes none of the three parameters. The noise is the same in every feature, so that columns of different
+    units want a StandardScaler before this classifier.
+
+    References
+    ----------
+    .. [1] M. Paknezhad, C. P. Ngo, A. A. Winarto, A. Cheong, C. Y. Beh, J. Wu, H. K. Lee: Explaining Adversarial
+       Vulnerability with a Data Sparsity Hypothesis. Neurocomputing, 2022, arXiv:2103.00778.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skrobust import OffSupportRobustClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = make_pipeline(StandardScaler(), OffSupportRobustClassifier(random_state=0)).fit(X, y)
+    >>> clf.score(X, y) > 0.9
+    True
+    """
+
+    _parameter_constraints = {
+        "module": [str, callable],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "image_shape": ["array-like", None],
+        "smoothness": [Interval(Real, 0, None, closed="left")],
+        "n_unlabeled": [Interval(Real, 0, None, closed="left")],
+        "unlabeled_radius": [Interval(Real, 0, None, closed="neither")],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "neighbor_radius": [Interval(Real, 0, None, closed="neither")],
+        "unlabeled": "no_validation",
+        "neighbors": "no_validation",
+        "penalty": "no_validation",
+        "adversary": [None],
+        "unlabeled_label": [Real, str, None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions(set(SCHEDULES))],
+        "optimizer": [str, callable],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "scoring": [str, callable, None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "callbacks": [list, tuple, None],
+        "device": [str, torch.device],
+        "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
+        "random_state": ["random_state"],
+        "noise_units": [StrOptions({"global", "std"})],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "net_params": [dict, None],
+    }
+
+    def __init__(
+        self,
+        module="mlp",
+        *,
+        hidden_layer_sizes=(100,),
+        image_shape=None,
+        smoothness=0.03,
+        n_unlabeled=1,
+        unlabeled_radius=1.0,
+        n_neighbors=1,
+        neighbor_radius=0.8,
+        unlabeled="gaussian",
+        neighbors="gaussian",
+        penalty="smoothness",
+        adversary=None,
+        unlabeled_label=None,
+        max_epochs=50,
+        batch_size=64,
+        lr=3e-3,
+        lr_schedule="one_cycle",
+        optimizer="adamw",
+        weight_decay=1e-4,
+        early_stopping=False,
+        scoring=None,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        class_weight=None,
+        callbacks=None,
+        device="auto",
+        dtype="auto",
+        random_state=None,
+        noise_units="global",
+        warm_start=False,
+        verbose=0,
+        net_params=None,
+    ):
+        self.module = module
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.image_shape = image_shape
+        self.smoothness = smoothness
+        self.n_unlabeled = n_unlabeled
+        self.unlabeled_radius = unlabeled_radius
+        self.n_neighbors = n_neighbors
+        self.neighbor_radius = neighbor_radius
+        self.unlabeled = unlabeled
+        self.neighbors = neighbors
+        self.penalty = penalty
+        self.adversary = adversary
+        self.unlabeled_label = unlabeled_label
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.scoring = scoring
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.class_weight = class_weight
+        self.callbacks = callbacks
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.noise_units = noise_units
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.net_params = net_params
+
+    def get_params(self, deep=True):
+        """Get parameters, those in ``net_params`` under their own names too.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Include the parameters of samplers and penalties, and the entries of ``net_params``.
+
+        Returns
+        -------
+        params : dict
+        """
+        params = super().get_params(deep=deep)
+        return {**params, **(self.net_params or {})} if deep else params
+
+    def set_params(self, **params):
+        """Set parameters; those of skorch, such as ``module__dropout``, go into a copy of ``net_params``.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self : OffSupportRobustClassifier
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown.
+        """
+        own = {name: value for name, value in params.items() if not _belongs_to_skorch(name)}
+        for name in own:
+            owner, _, rest = name.partition("__")
+            if rest and isinstance(own.get(owner, getattr(self, owner, None)), (str, type(None))) and hasattr(self, owner):
+                raise ValueError(
+                    f"{name} cannot be set on {owner}={own.get(owner, getattr(self, owner))!r}: give {owner} an "
+                    "object that has this parameter."
+                )
+        super().set_params(**own)
+        if len(own) < len(params):
+            routed = {name: value for name, value in params.items() if name not in own}
+            self.net_params = {**(self.net_params or {}), **routed}
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_unlabeled=None):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
+            Training rows or images.
+        y : array-like of shape (n,)
+            Class labels; ``unlabeled_label`` marks rows without one.
+        sample_weight : array-like of shape (n,), default=None
+            Nonnegative row weights.
+        X_unlabeled : array-like of shape (m, ...), default=None
+            Further rows without labels, of the same kind as those of `X`, as anchors beside the generated points.
+
+        Returns
+        -------
+        self : OffSupportRobustClassifier
+
+        Raises
+        ------
+        ValueError
+            If data or parameters are wrong, or the loss becomes NaN.
+        MemoryError
+            If the device has too little memory for a batch.
+        """
+        with self._unchanged_on_failure():
+            continuing = self.warm_start and hasattr(self, "net_")
+            data = check_training_data(self, X, y, sample_weight, X_unlabeled, reset=not continuing)
+            classes = self.classes_ if continuing else np.unique(data.y)
+            net = self.net_.without_training_state() if continuing else None
+            run = _training.Run(self.max_epochs, self.lr_schedule, self.early_stopping)
+            random_state = check_random_state(self.random_state)
+            self._train(run, data, classes, Moments.of(data.X, data.weight), net, random_state)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, X_unlabeled=None):
+        """Train for one epoch on a further chunk of data, at a constant learning rate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
+            Training rows or images.
+        y : array-like of shape (n,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes there will ever be; needed in the first call.
+        sample_weight : array-like of shape (n,), default=None
+            Nonnegative row weights.
+        X_unlabeled : array-like of shape (m, ...), default=None
+            Further rows without labels.
+
+        Returns
+        -------
+        self : OffSupportRobustClassifier
+
+        Raises
+        ------
+        ValueError
+            If data or parameters are wrong, a label is new, or the loss becomes NaN.
+        MemoryError
+            If the device has too little memory for a batch.
+        """
+        with self._unchanged_on_failure():
+            continuing = hasattr(self, "net_")
+            data = check_training_data(self, X, y, sample_weight, X_unlabeled, reset=not continuing)
+            known = check_known_classes(classes, self.classes_ if continuing else None)
+            moments = Moments.of(data.X, data.weight)
+            if continuing:
+                moments = self._moments.merged(moments)
+            seed, n_calls = getattr(self, "_partial_fit_state", (None, 0))
+            seed = check_random_state(self.random_state).randint(2**31 - 1) if seed is None else seed
+            random_state = np.random.RandomState((seed + n_calls) % 2**32)
+            net = self.net_ if continuing else None
+            self._train(_training.PARTIAL_FIT, data, known, moments, net, random_state)
+            self._partial_fit_state = seed, n_calls + 1
+        return self
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+        """
+        codes = self._outputs(X, lambda logits: logits.argmax(dim=1))
+        return self.classes_[codes]
+
+    def predict_proba(self, X):
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n, n_classes)
+        """
+        return self._outputs(X, lambda logits: logits.softmax(dim=1))
+
+    def decision_function(self, X):
+        """Return the logits, the outputs of the network before the softmax.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
+
+        Returns
+        -------
+        scores : ndarray of shape (n, n_classes), or (n,) for two classes
+            For two classes the logit of the second less that of the first.
+        """
+        logits = self._outputs(X, lambda logits: logits)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def _outputs(self, X, reduce):
+        check_is_fitted(self)
+        X, row_shape = as_rows(X, self.image_shape)
+        if row_shape is not None and self.net_.row_shape not in (None, row_shape):
+            raise ValueError(
+                f"X has images of shape {row_shape}, but the classifier was fitted on {self.net_.row_shape}: give "
+                "images of that shape."
+            )
+        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        chunks = self.net_.predicted(_training.as_tensor(X, self.net_.float_type), reduce, PREDICTION_ROWS)
+        return torch.cat(list(chunks)).numpy()
+
+    def _train(self, run, data, classes, moments, net, random_state):
+        """Train a net, new or given, and set the fitted attributes."""
+        if len(classes) < 2:
+            raise ValueError(f"y has only one class, {classes[0]!r}: a classifier needs at least two classes.")
+        codes = encode_labels(data.y, classes)
+        weight = class_weighted(data.weight, self.class_weight, classes, codes)
+        seed_net, seed_noise, seed_split, seed_support = random_state.randint(2**31 - 1, size=4).tolist()
+        place = self._place(data.X.dtype)
+        objective = _training.make_objective(self, place, moments, data, seed_noise)
+        if self.noise_units == "global" and objective.uses_noise and data.row_shape is None:
+            warn_about_spread(moments.std)
+        fitting, held_out = _training.split_validation(run, self, data.X, codes, weight, seed_split)
+        with isolated_random_state(place.device, seed_net):
+            net = _training.prepared_net(net, run, self, place, data, len(classes))
+        net.objective = objective
+        self.classes_, self.net_, self._moments = classes, net, moments
+        callbacks = _training.make_callbacks(self, run, net.n_batches(len(fitting[0])), self._validation(held_out, classes))
+        rows = place.rows(*fitting)
+        valid_rows = None if held_out is None else place.rows(*held_out)
+        try:
+            _training.train(net, rows, valid_rows, callbacks, n_epochs=run.n_epochs, seed=seed_net)
+        except NonFiniteLossError as error:
+            error.is_fitted = len(net.history) > 1
+            raise
+        finally:
+            net.objective = None
+            self._summarize(data, objective, place, seed_support)
+
+    def _summarize(self, data, objective, place, seed):
+        self.history_ = [{key: value for key, value in epoch.items() if key != "batches"} for epoch in self.net_.history]
+        self.n_iter_ = len(self.history_)
+        self.data_scale_ = self._moments.data_scale
+        self.off_support_fraction_ = objective.off_support_fraction(place.tensor, data.X, place.generator(seed))
+
+    def _place(self, data_dtype):
+        device = resolve_device(self.device)
+        return _training.Place(device, resolve_dtype(self.dtype, data_dtype, device))
+
+    def _validation(self, held_out, classes):
+        """Return a function without arguments that scores the net as it stands on held-out rows."""
+        if held_out is None:
+            return None
+        if self.scoring == "loss":
+            return lambda: -self.net_.history[-1]["valid_loss"]
+        X, codes, weight = held_out
+        judged = copy.copy(self)
+        vars(judged).pop("feature_names_in_", None)  # the held-out rows are an array
+        scorer = check_scoring(judged, scoring=self.scoring)
+        weights = {} if weight is None else {"sample_weight": weight}
+        return lambda: scorer(judged, X, classes[codes], **weights)
+
+    @contextlib.contextmanager
+    def _unchanged_on_failure(self):
+        """Leave the attributes as they were if training fails, unless the error says that the net is usable."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException as error:
+            if not getattr(error, "is_fitted", False):
+                vars(self).clear()
+                vars(self).update(before)
+            raise
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "net_" in state:
+            state = {**state, "net_": state["net_"].without_training_state()}
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if not hasattr(self, "net_"):
+            return
+        try:
+            self.net_.move_to(resolve_device(self.device))
+        except ValueError:
+            warnings.warn(f"device={self.device!r} is not available here: predicting on the CPU.", stacklevel=2)
+
+
+def _belongs_to_skorch(name):
+    return name == "compile" or name.split("__")[0] in NET_PREFIXES and "__" in name

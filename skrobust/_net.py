@@ -1,0 +1,201 @@
+"""The private skorch net: one training step, and epochs that never wait for the device."""
+
+import copy
+import math
+
+import skorch
+import torch
+from skorch.dataset import unpack_data
+from torch import nn
+
+from skrobust.data import BatchIterator
+from skrobust.losses import cross_entropy
+from skrobust.modules import batch_norm_layers, build_module, check_logits, labeled_batch_norm
+
+
+class NonFiniteLossError(ValueError):
+    """A term of the loss, or a weight of the network, is no longer a finite number."""
+
+
+class OffSupportNet(skorch.NeuralNetClassifier):
+    """skorch net whose loss is an objective (see :mod:`skrobust._objective`).
+
+    Parameters
+    ----------
+    module : see :func:`skrobust.modules.build_module`
+    objective : callable, default=None
+        Maps a forward function and a batch to a loss and its terms; set before training.
+    sizes : dict
+        n_features, n_classes, image_shape and hidden_layer_sizes.
+    example : Tensor of shape (n, n_features), default=None
+        Rows on which a new network is tried.
+    row_shape : tuple of int, default=None
+        Shape that the network wants a row in, (channels, height, width) for images; None leaves rows as they are.
+    float_type : torch.dtype
+        Type of the parameters.
+    autocast : bool, default=False
+        Run the network in bfloat16 where it is safe.
+    **kwargs : dict
+        Parameters of :class:`skorch.NeuralNetClassifier`.
+    """
+
+    def __init__(
+        self, module, *, objective=None, sizes, example=None, row_shape=None, float_type, autocast=False, **kwargs
+    ):
+        self.objective = objective
+        self.sizes = sizes
+        self.example = example
+        self.row_shape = row_shape
+        self.float_type = float_type
+        self.autocast = autocast
+        kwargs = {"iterator_train": BatchIterator, "iterator_valid": BatchIterator, **kwargs}
+        super().__init__(module, criterion=nn.CrossEntropyLoss, train_split=None, verbose=0, **kwargs)
+
+    def get_default_callbacks(self):
+        """Return no callbacks: the losses of an epoch are recorded without one."""
+        return []
+
+    def check_data(self, X, y):
+        """Accept everything: the estimator has checked the data."""
+
+    def initialize_module(self):
+        """Make the network, in the right type, and try it."""
+        network = build_module(self.module, **{**self.sizes, **self.get_params_for("module")})
+        network = network.to(self.float_type)
+        if self.example is not None:
+            check_logits(network, self.shaped(self.example), self.sizes["n_classes"])
+        self.module_ = network
+        return self
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """Return the pair (training rows, validation rows or None) that was passed as X."""
+        return X
+
+    def shaped(self, rows):
+        """Return flat rows in the shape that the network wants."""
+        return rows if self.row_shape is None else rows.reshape(-1, *self.row_shape)
+
+    def infer(self, x, **fit_params):
+        """Return the logits of flat rows."""
+        rows = self.shaped(x.to(self.device, non_blocking=True))
+        if not self.autocast:
+            return self.module_(rows)
+        with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16):
+            return self.module_(rows).to(self.float_type)
+
+    def forward_all(self, points, n_labeled):
+        """Return the logits of points in one pass; the first n_labeled alone count for batch normalization."""
+        if not self.batch_norms_:
+            return self.infer(points)
+        with labeled_batch_norm(self.batch_norms_, n_labeled):
+            return self.infer(points)
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute the loss of a batch and its gradient."""
+        if not self.module_.training:
+            self._set_training(True)
+        X, y, weight = self.unpack(batch)
+        step = self.objective(self.forward_all, X, y, weight)
+        step["loss"].backward()
+        return step
+
+    def get_loss(self, y_pred, y_true, *args, **kwargs):
+        """Return the cross-entropy, the one loss of a validation batch."""
+        y, weight = y_true if isinstance(y_true, (tuple, list)) else (y_true, None)
+        y, weight = y.to(self.device), None if weight is None else weight.to(self.device)
+        return cross_entropy(y_pred, y, weight)
+
+    def unpack(self, batch):
+        """Return X, y and the row weights (None without) of a batch, on the training device."""
+        X, y = unpack_data(batch)
+        y, weight = y if isinstance(y, (tuple, list)) else (y, None)
+        X, y, weight = (None if part is None else part.to(self.device, non_blocking=True) for part in (X, y, weight))
+        return X, y, weight
+
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+        """Train, remembering the weights of the last good epoch."""
+        self.batch_norms_ = batch_norm_layers(self.module_)
+        self.good_weights_ = self.copied_weights()
+        return super().fit_loop(X, y, epochs, **fit_params)
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run one epoch and record the mean of each term.
+
+        skorch's own version asks the device for the loss of every batch, which on a GPU waits for all that is queued.
+        """
+        if iterator is None:
+            return
+        terms, sizes = [], []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            terms.append({name: value.detach() for name, value in step.pop("terms", {"loss": step["loss"]}).items()})
+            sizes.append(len(batch[0]))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        means = _weighted_means(terms, sizes)
+        for name, mean in means.items():
+            self.history.record(f"{prefix}_{name}", mean)
+        self.history.record(f"{prefix}_batch_count", len(sizes))
+        if training:
+            self._check_finite(means)
+
+    def copied_weights(self):
+        """Return a copy of the state of the network."""
+        return {name: value.detach().clone() for name, value in self.module_.state_dict().items()}
+
+    def _check_finite(self, means):
+        broken = [name for name, mean in means.items() if not math.isfinite(mean)]
+        if not broken and not all(bool(p.isfinite().all()) for p in self.module_.parameters()):
+            broken = ["weights"]
+        if not broken:
+            self.good_weights_ = self.copied_weights()
+            return
+        self.module_.load_state_dict(self.good_weights_)
+        raise NonFiniteLossError(
+            f"{broken[0]} became non-finite in epoch {len(self.history)} with lr={self.lr}: lower lr"
+            f"{' or smoothness' if 'penalty' in broken else ''}, or scale X (StandardScaler)."
+        )
+
+    def n_batches(self, n_rows):
+        """Return the number of batches in an epoch of that many rows."""
+        return math.ceil(n_rows / self.batch_size)
+
+    def predicted(self, rows, reduce, chunk_size):
+        """Yield reduced logits of flat rows, chunk by chunk, on the CPU.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n, n_features)
+        reduce : callable
+            Maps logits to what is wanted of them.
+        chunk_size : int
+            Rows in one pass, which bounds memory.
+        """
+        if self.module_.training:
+            self._set_training(False)
+        with torch.inference_mode():
+            for chunk in rows.split(chunk_size):
+                yield reduce(self.infer(chunk)).cpu()
+
+    def move_to(self, device):
+        """Move the network to a device."""
+        self.device = str(device)
+        self.module_.to(device)
+
+    def without_training_state(self):
+        """Return a copy for predicting, on the CPU, that shares nothing with this net."""
+        other = copy.copy(self)
+        network = getattr(self.module_, "_orig_mod", self.module_)
+        vars(other).update(
+            module_=copy.deepcopy(network).cpu(), device="cpu", objective=None, callbacks=[], callbacks_=[], example=None
+        )
+        for name in ("optimizer_", "criterion_", "batch_norms_", "good_weights_"):
+            vars(other).pop(name, None)
+        return other
+
+
+def _weighted_means(terms, sizes):
+    """Return the mean of each term over batches, in one transfer from the device."""
+    sizes = torch.tensor(sizes, dtype=torch.float64)
+    stacked = {name: torch.stack([term[name] for term in terms]).double().cpu() for name in terms[0]}
+    return {name: float(values @ sizes / sizes.sum()) for name, values in stacked.items()}

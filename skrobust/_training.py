@@ -1,0 +1,226 @@
+"""From an estimator's parameters and checked data to a trained net."""
+
+import copy
+import dataclasses
+import inspect
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from skorch.callbacks import EpochTimer, PrintLog
+
+from skrobust._callbacks import TrainingProgress, ValidationStop
+from skrobust._net import OffSupportNet
+from skrobust._objective import CrossEntropy, OffSupport
+from skrobust._runtime import fits_on_device, isolated_random_state, limited_threads
+from skrobust._schedules import SCHEDULES, LearningRate
+from skrobust.data import Rows
+from skrobust.penalties import Neighborhood, resolve_penalty
+from skrobust.unlabeled import Mixture, Pool, Support, resolve_sampler
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How one call trains.
+
+    Parameters
+    ----------
+    n_epochs : int
+    schedule : str
+        Name of the learning-rate schedule.
+    early_stopping : bool, default=False
+    keeps_optimizer : bool, default=False
+        Go on with the state of the optimizer, if there is one.
+    """
+
+    n_epochs: int
+    schedule: str
+    early_stopping: bool = False
+    keeps_optimizer: bool = False
+
+
+PARTIAL_FIT = Run(n_epochs=1, schedule="constant", keeps_optimizer=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where tensors live and of which type they are.
+
+    Parameters
+    ----------
+    device : torch.device
+    float_type : torch.dtype
+    """
+
+    device: torch.device
+    float_type: torch.dtype
+
+    def tensor(self, array):
+        """Return an array as a tensor on the device."""
+        return as_tensor(array, self.float_type).to(self.device)
+
+    def rows(self, X, y, weight):
+        """Return labeled rows, on the device if they fit there and in main memory if not."""
+        device = self.device if fits_on_device(X.nbytes, self.device) else torch.device("cpu")
+        weight = None if weight is None else as_tensor(weight, self.float_type).to(device)
+        return Rows(as_tensor(X, self.float_type).to(device), torch.from_numpy(y).to(device), weight)
+
+    def generator(self, seed):
+        """Return a random generator on the device."""
+        return torch.Generator(device=self.device).manual_seed(seed)
+
+
+def as_tensor(array, float_type):
+    """Return an array as a tensor, without a copy where that is safe.
+
+    Memory-mapped rows, as joblib hands them to its workers, are read-only, which torch cannot express: they are
+    copied.
+    """
+    array = array if array.flags.writeable else array.copy()
+    return torch.from_numpy(np.ascontiguousarray(array)).to(float_type)
+
+
+def make_objective(estimator, place, moments, data, seed):
+    """Return the objective that an estimator's parameters describe (see :mod:`skrobust._objective`)."""
+    penalty = resolve_penalty(estimator.penalty)
+    unlabeled = resolve_sampler(estimator.unlabeled, parameter="unlabeled")
+    neighbors = resolve_sampler(estimator.neighbors, parameter="neighbors")
+    if neighbors is None:
+        raise ValueError("neighbors=None leaves nothing to compare an anchor with: use penalty=None to train plainly.")
+    if penalty is None or estimator.smoothness == 0:
+        return CrossEntropy()
+    generator = place.generator(seed)
+    support = Support.from_moments(
+        moments, noise_units=estimator.noise_units, dtype=place.float_type, device=place.device
+    )
+    sampler = _with_pool(unlabeled, place, data)
+    n_rows, n_features = data.X.shape
+    return OffSupport(
+        weight=estimator.smoothness,
+        penalty=penalty,
+        neighborhood=Neighborhood(neighbors, estimator.n_neighbors, estimator.neighbor_radius, support, generator),
+        sampler=sampler,
+        generated=unlabeled,
+        n_unlabeled=0 if sampler is None else estimator.n_unlabeled,
+        radius=estimator.unlabeled_radius,
+        support=support,
+        generator=generator,
+        projection=torch.randn(n_features, generator=generator, device=place.device, dtype=place.float_type),
+        full_batch=estimator.batch_size if n_rows <= estimator.batch_size else None,
+    )
+
+
+def _with_pool(sampler, place, data):
+    """Return a sampler that also draws from the user's own unlabeled rows, if there are any."""
+    if data.X_unlabeled is None:
+        return sampler
+    weight = None if data.unlabeled_weight is None else place.tensor(data.unlabeled_weight)
+    pool = Pool(place.tensor(data.X_unlabeled), weight)
+    return pool if sampler is None else Mixture([pool, sampler])
+
+
+def prepared_net(net, run, estimator, place, data, n_classes):
+    """Return a net that is ready to train: a new one, or the given one on its device with its optimizer."""
+    if net is None:
+        return _make_net(estimator, place, data, n_classes).initialize()
+    net.move_to(place.device)
+    net.set_params(lr=estimator.lr)
+    if not (run.keeps_optimizer and hasattr(net, "optimizer_")):
+        net.initialize_optimizer()
+    return net
+
+
+def _make_net(estimator, place, data, n_classes):
+    sizes = {
+        "n_features": data.X.shape[1],
+        "n_classes": n_classes,
+        "image_shape": data.row_shape,
+        "hidden_layer_sizes": tuple(np.atleast_1d(estimator.hidden_layer_sizes).tolist()),
+    }
+    return OffSupportNet(
+        estimator.module,
+        sizes=sizes,
+        # Copies of one row would do for the shapes, but batch normalization and constant rows make poor tests.
+        example=as_tensor(data.X[:8], place.float_type),
+        row_shape=data.row_shape,
+        float_type=place.float_type,
+        autocast=estimator.dtype == "bfloat16",
+        lr=estimator.lr,
+        batch_size=estimator.batch_size,
+        classes=np.arange(n_classes),
+        device=str(place.device),
+        **{"iterator_train__shuffle": True, **_optimizer_params(estimator), **(estimator.net_params or {})},
+    )
+
+
+def _optimizer_params(estimator):
+    """Return skorch's parameters for the optimizer; the fused variant where torch has one."""
+    optimizer = OPTIMIZERS.get(estimator.optimizer, estimator.optimizer)
+    if not callable(optimizer):
+        raise ValueError(
+            f"optimizer={estimator.optimizer!r} is unknown: use one of {sorted(OPTIMIZERS)} or a class of torch.optim."
+        )
+    params = {"optimizer": optimizer}
+    accepted = inspect.signature(optimizer).parameters
+    if "weight_decay" in accepted:
+        params["optimizer__weight_decay"] = estimator.weight_decay
+    if optimizer in OPTIMIZERS.values() and "fused" in accepted:
+        params["optimizer__fused"] = True
+    if optimizer is torch.optim.SGD:
+        params["optimizer__momentum"] = 0.9
+    return params
+
+
+def split_validation(run, estimator, X, y, weight, seed):
+    """Return (X, y, weight) for training and for validation; for the latter None without early stopping."""
+    if not run.early_stopping:
+        return (X, y, weight), None
+    train, valid = train_test_split(
+        np.arange(len(y)), test_size=estimator.validation_fraction, stratify=y, random_state=seed
+    )
+    return tuple(
+        (X[index], y[index], None if weight is None else weight[index]) for index in (np.sort(train), np.sort(valid))
+    )
+
+
+def make_callbacks(estimator, run, n_batches, validation_score):
+    """Return the callbacks of one call of fit or partial_fit, the user's own among them."""
+    callbacks = [
+        ("timer", EpochTimer()),
+        ("learning_rate", LearningRate(SCHEDULES[run.schedule], run.n_epochs * n_batches)),
+    ]
+    if validation_score is not None:
+        stop = ValidationStop(validation_score, estimator.tol, estimator.n_iter_no_change)
+        callbacks.append(("validation_stop", stop))
+    callbacks += copy.deepcopy(list(estimator.callbacks or []))
+    if estimator.verbose == 1:
+        callbacks.append(("progress", TrainingProgress(run.n_epochs)))
+    if estimator.verbose > 1:
+        callbacks.append(("log", PrintLog()))
+    return callbacks
+
+
+def train(net, rows, valid_rows, callbacks, *, n_epochs, seed):
+    """Train a net for some epochs; a KeyboardInterrupt ends training early and leaves the net usable.
+
+    Raises
+    ------
+    MemoryError
+        If the device has too little memory for a batch.
+    NonFiniteLossError
+        If the loss becomes NaN or infinite; the net then has the weights of the last good epoch.
+    """
+    device = torch.device(net.device)
+    generator = torch.Generator(device=rows.X.device).manual_seed(seed)
+    with isolated_random_state(device, seed), limited_threads(net.module_, device):
+        vars(net).update(iterator_train__generator=generator, max_epochs=n_epochs, callbacks=callbacks)
+        net.initialize_callbacks()
+        try:
+            net.partial_fit((rows, valid_rows))
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(
+                f"device={net.device!r} ran out of memory with batch_size={net.batch_size}: lower batch_size, "
+                "n_unlabeled or n_neighbors (each pass holds batch_size * (1 + n_unlabeled) * (1 + n_neighbors) rows)."
+            ) from error

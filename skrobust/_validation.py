@@ -1,0 +1,241 @@
+"""From what users pass to checked arrays: images as rows, labels as codes, unlabeled rows set apart."""
+
+import dataclasses
+import math
+import warnings
+
+import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
+
+FLOATS = (np.float64, np.float32)
+# Standard deviations of raw columns that differ by more than this call for a scaler; the pixels of images and the
+# leading principal components of the usual data sets stay below it.
+SPREAD = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """Checked training data.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features)
+        Labeled rows of positive weight.
+    y : ndarray of shape (n,)
+        Labels as given.
+    weight : ndarray of shape (n,) or None
+        Positive row weights with mean 1; None if all are equal.
+    X_unlabeled : ndarray of shape (m, n_features) or None
+    unlabeled_weight : ndarray of shape (m,) or None
+    row_shape : tuple of int or None
+        (channels, height, width) if the rows are images.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray | None
+    X_unlabeled: np.ndarray | None
+    unlabeled_weight: np.ndarray | None
+    row_shape: tuple | None
+
+
+def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
+    """Return the checked training data of an estimator.
+
+    Parameters
+    ----------
+    estimator : OffSupportRobustClassifier
+    X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
+    y : array-like of shape (n,)
+    sample_weight : array-like of shape (n,) or None
+    X_unlabeled : array-like, rows shaped like those of X, or None
+    reset : bool
+        Whether the number and names of features are learned or checked.
+
+    Returns
+    -------
+    data : TrainingData
+
+    Raises
+    ------
+    ValueError
+        If anything does not fit; the message names the parameter, the value and the remedy.
+    """
+    X, row_shape = as_rows(X, estimator.image_shape)
+    X, y = validate_data(estimator, X, y, dtype=FLOATS, reset=reset)
+    check_classification_targets(y)
+    y = column_or_1d(y)
+    weight = None
+    if sample_weight is not None:
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    pool = _check_unlabeled(X_unlabeled, estimator, X)
+    if weight is not None and not weight.all():
+        X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+    marked = _marked_unlabeled(y, estimator.unlabeled_label)
+    pool_weight = None
+    if marked.any():
+        pool, pool_weight = _joined_pool(X, weight, marked, pool)
+        X, y, weight = X[~marked], y[~marked], None if weight is None else weight[~marked]
+    if not len(y):
+        raise ValueError(
+            f"y has no labeled row: all are marked unlabeled_label={estimator.unlabeled_label!r}; label some, or set "
+            "unlabeled_label=None."
+        )
+    return TrainingData(X, y, _normalized(weight), pool, pool_weight, row_shape)
+
+
+def as_rows(X, image_shape):
+    """Return images as flat rows, and their shape (channels, height, width), or None for rows that are no images.
+
+    Parameters
+    ----------
+    X : array-like with two dimensions, or images with three or four
+    image_shape : tuple of int or None
+        (height, width) or (channels, height, width), as set by the user.
+
+    Raises
+    ------
+    ValueError
+        If `X` and `image_shape` contradict each other.
+    """
+    expected = None if image_shape is None else full_image_shape(image_shape)
+    n_dimensions = X.ndim if hasattr(X, "ndim") else np.ndim(X)
+    if n_dimensions in (3, 4):
+        images = np.asarray(X)
+        shape = full_image_shape(images.shape[1:])
+        if expected not in (None, shape):
+            raise ValueError(
+                f"image_shape={tuple(image_shape)} does not match X of shape {images.shape}: leave image_shape=None, "
+                "or give X in that shape."
+            )
+        return images.reshape(len(images), -1), shape
+    if expected is not None and n_dimensions == 2 and hasattr(X, "shape") and X.shape[1] != math.prod(expected):
+        raise ValueError(
+            f"image_shape={tuple(image_shape)} has {math.prod(expected)} pixels, but X has {X.shape[1]} features: set "
+            "image_shape to (height, width) or (channels, height, width) of the images in X."
+        )
+    return X, expected
+
+
+def full_image_shape(shape):
+    """Return (channels, height, width) for a shape with or without channels.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not two or three positive integers.
+    """
+    is_whole = all(isinstance(side, (int, np.integer)) and side > 0 for side in shape)
+    if len(shape) not in (2, 3) or not is_whole:
+        raise ValueError(
+            f"image_shape={tuple(shape)} is not a shape of images: use (height, width) or (channels, height, width), "
+            "positive integers."
+        )
+    return (1, *shape) if len(shape) == 2 else tuple(shape)
+
+
+def check_known_classes(classes, known):
+    """Return the sorted classes of a sequence of partial fits.
+
+    Parameters
+    ----------
+    classes : array-like or None
+        As passed in this call.
+    known : ndarray or None
+        As learned before; None in the first call.
+
+    Raises
+    ------
+    ValueError
+        If the first call names no classes, or a later one names others.
+    """
+    if classes is None and known is None:
+        raise ValueError("classes=None in the first call of partial_fit: pass every class there will ever be.")
+    if known is None:
+        return np.unique(classes)
+    if classes is not None and not np.array_equal(np.unique(classes), known):
+        raise ValueError(
+            f"classes={np.unique(classes).tolist()} differ from those of the first call, {known.tolist()}: leave "
+            "classes out, or fit anew."
+        )
+    return known
+
+
+def encode_labels(y, classes):
+    """Return y as indices into the sorted array of classes.
+
+    Raises
+    ------
+    ValueError
+        If a label is not among the classes.
+    """
+    new = np.setdiff1d(y, classes)
+    if len(new):
+        raise ValueError(
+            f"y has labels {new.tolist()} that are not among the classes {classes.tolist()}: name every class in the "
+            "first call, with partial_fit(X, y, classes=...), or fit anew."
+        )
+    return np.searchsorted(classes, y)
+
+
+def class_weighted(weight, class_weight, classes, codes):
+    """Return row weights multiplied by class weights, with mean 1, or None if all are equal."""
+    if class_weight is None:
+        return weight
+    per_class = compute_class_weight(class_weight, classes=classes, y=classes[codes], sample_weight=weight)
+    return _normalized(per_class[codes] * (1.0 if weight is None else weight))
+
+
+def warn_about_spread(std):
+    """Warn if isotropic noise cannot suit columns whose standard deviations differ by orders of magnitude."""
+    moving = np.sort(std[std > 0])
+    if len(moving) > 1 and moving[-1] > SPREAD * moving[(len(moving) - 1) // 2]:
+        warnings.warn(
+            f"The standard deviations of the columns of X go up to {moving[-1] / moving[(len(moving) - 1) // 2]:.3g} "
+            "times their median, but the training noise is the same in every column: put a StandardScaler before this "
+            "classifier in a Pipeline, or set noise_units='std'.",
+            stacklevel=4,
+        )
+
+
+def _check_unlabeled(X_unlabeled, estimator, X):
+    if X_unlabeled is None:
+        return None
+    rows, _ = as_rows(X_unlabeled, estimator.image_shape)
+    rows = check_array(rows, dtype=FLOATS, input_name="X_unlabeled", ensure_min_samples=0)
+    if rows.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"X_unlabeled has {rows.shape[1]} features, but X has {X.shape[1]}: give both the same columns (inside a "
+            "Pipeline, X_unlabeled is transformed only with transform_input=['X_unlabeled'])."
+        )
+    if len(rows) == len(X):
+        warnings.warn(
+            f"X_unlabeled has as many rows as X ({len(X)}): cross-validation takes such an array for a property of "
+            "each row and splits it too; leave a row out to keep it whole.",
+            stacklevel=5,
+        )
+    return rows if len(rows) else None
+
+
+def _marked_unlabeled(y, unlabeled_label):
+    if unlabeled_label is None:
+        return np.zeros(len(y), dtype=bool)
+    return np.asarray([label == unlabeled_label for label in y.tolist()], dtype=bool)
+
+
+def _joined_pool(X, weight, marked, pool):
+    """Return all unlabeled rows together with their weights."""
+    marked_weight = None if weight is None else weight[marked]
+    if pool is None:
+        return X[marked], marked_weight
+    if marked_weight is not None:
+        marked_weight = np.concatenate([marked_weight, np.full(len(pool), marked_weight.mean())])
+    return np.concatenate([X[marked], pool]), marked_weight
+
+
+def _normalized(weight):
+    if weight is None or np.ptp(weight) == 0:
+        return None
+    return weight / weight.mean()

@@ -1,0 +1,142 @@
+"""From the parameter ``module`` of the estimator to a network whose sizes fit the data."""
+
+import copy
+import inspect
+
+import torch
+
+from skrobust.modules._lenet import LeNet
+from skrobust.modules._mlp import MLP
+
+MODULES = {"mlp": MLP, "lenet": LeNet}
+
+
+def build_module(module, *, n_features, n_classes, image_shape=None, hidden_layer_sizes=(100,), **module_params):
+    """Return a new network for data of the given sizes.
+
+    Parameters
+    ----------
+    module : {"mlp", "lenet"}, class, factory or torch.nn.Module
+        A class or factory is called with those of ``n_features``, ``n_classes``, ``image_shape``, ``in_channels`` and
+        ``hidden_layer_sizes`` that its signature names (other common spellings are known: ``in_features``,
+        ``input_size``, ``input_dim``, ``out_features``, ``output_size``, ``output_dim``, ``num_classes``). An
+        instance is copied, with its weights.
+    n_features, n_classes : int
+    image_shape : tuple of int (channels, height, width), default=None
+    hidden_layer_sizes : sequence of int, default=(100,)
+    **module_params : dict
+        Further arguments of the class or factory; they win over the sizes of the data.
+
+    Returns
+    -------
+    network : torch.nn.Module
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, images are needed and missing, or an instance is given arguments.
+    TypeError
+        If the class or factory does not return a module.
+
+    Examples
+    --------
+    >>> from skrobust.modules import build_module
+    >>> build_module("mlp", n_features=4, n_classes=3, hidden_layer_sizes=())
+    MLP(
+      (0): Flatten(start_dim=1, end_dim=-1)
+      (1): Linear(in_features=4, out_features=3, bias=True)
+    )
+    """
+    if isinstance(module, torch.nn.Module):
+        if module_params:
+            raise ValueError(
+                f"module__{next(iter(module_params))} has no effect on a module instance: pass the class "
+                f"{type(module).__name__} instead of an instance of it."
+            )
+        return copy.deepcopy(module)
+    factory = _resolve_factory(module)
+    sizes = _known_sizes(n_features, n_classes, image_shape, hidden_layer_sizes)
+    arguments = {**_accepted(factory, sizes), **module_params}
+    if arguments.get("image_shape", ()) is None:
+        raise ValueError(
+            f"module={module!r} needs images, got rows of {n_features} features: give X as (n, height, width) or "
+            "(n, channels, height, width), or set image_shape."
+        )
+    network = factory(**arguments)
+    if not isinstance(network, torch.nn.Module):
+        raise TypeError(f"module={module!r} must make a torch.nn.Module, got {type(network).__name__}.")
+    return network
+
+
+def _resolve_factory(module):
+    if isinstance(module, str) and module in MODULES:
+        return MODULES[module]
+    if callable(module):
+        return module
+    raise ValueError(
+        f"module={module!r} is unknown: use one of {sorted(MODULES)}, a torch.nn.Module class, a factory or an instance."
+    )
+
+
+def _known_sizes(n_features, n_classes, image_shape, hidden_layer_sizes):
+    inputs = dict.fromkeys(("n_features", "in_features", "input_size", "input_dim"), n_features)
+    outputs = dict.fromkeys(("n_classes", "num_classes", "out_features", "output_size", "output_dim"), n_classes)
+    sizes = {**inputs, **outputs, "image_shape": image_shape, "hidden_layer_sizes": hidden_layer_sizes}
+    if image_shape is not None:
+        sizes["in_channels"] = image_shape[0]
+    return sizes
+
+
+def _accepted(factory, sizes):
+    """Return those sizes that the signature of a factory names, less those it would rather default."""
+    parameters = inspect.signature(factory).parameters
+    return {name: value for name, value in sizes.items() if name in parameters}
+
+
+def check_logits(network, rows, n_classes):
+    """Check on a few rows that a network returns one logit for each class.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    rows : Tensor of shape (n, n_features) or (n, channels, height, width)
+    n_classes : int
+
+    Raises
+    ------
+    ValueError
+        If the network fails on the rows, returns another shape, or returns probabilities.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrobust.modules import check_logits
+    >>> check_logits(torch.nn.Linear(4, 3), torch.zeros(2, 4), n_classes=3)
+    """
+    name = type(network).__name__
+    try:
+        with torch.no_grad():
+            outputs = network.eval()(rows)
+    except Exception as error:
+        raise ValueError(
+            f"module {name} failed on rows of shape {tuple(rows.shape)}: {type(error).__name__}: {error} "
+            "Fit its input size with module__ parameters, or set image_shape if it wants images."
+        ) from error
+    finally:
+        network.train()
+    shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+    if shape != (len(rows), n_classes):
+        raise ValueError(
+            f"module {name} must return one logit for each of {n_classes} classes, shape {(len(rows), n_classes)}, "
+            f"got {shape}: set its number of outputs to {n_classes}."
+        )
+    if _are_probabilities(outputs):
+        raise ValueError(
+            f"module {name} returns probabilities (its outputs lie in [0, 1] and add up to 1): remove the softmax at "
+            "its end, so that it returns logits."
+        )
+
+
+def _are_probabilities(outputs):
+    ones = torch.ones(len(outputs), dtype=outputs.dtype, device=outputs.device)
+    return bool((outputs >= 0).all()) and torch.allclose(outputs.sum(dim=1), ones, atol=1e-4)

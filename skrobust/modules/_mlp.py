@@ -1,0 +1,32 @@
+"""Multilayer perceptron."""
+
+from torch import nn
+
+
+class MLP(nn.Sequential):
+    """Multilayer perceptron with ReLU activations; rows or images in, logits out.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of input features; images are flattened.
+    n_classes : int
+    hidden_layer_sizes : sequence of int, default=(100,)
+        Width of each hidden layer; () makes a linear classifier.
+    activation : callable, default=torch.nn.ReLU
+        Returns a new activation module.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrobust.modules import MLP
+    >>> MLP(20, 3, hidden_layer_sizes=(8, 8))(torch.zeros(5, 20)).shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(self, n_features, n_classes, hidden_layer_sizes=(100,), activation=nn.ReLU):
+        widths = [n_features, *hidden_layer_sizes]
+        layers = [nn.Flatten()]
+        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.Linear(n_in, n_out), activation()]
+        super().__init__(*layers, nn.Linear(widths[-1], n_classes))
