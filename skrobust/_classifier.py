@@ -294,7 +294,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         params : dict
         """
         params = super().get_params(deep=deep)
-        return {**params, **(self.net_params or {})} if deep else params
+        return {**params, **self.net_params} if deep and isinstance(self.net_params, dict) else params
 
     def set_params(self, **params):
         """Set parameters; those of skorch, such as ``module__dropout``, go into a copy of ``net_params``.

@@ -172,7 +172,7 @@ class OffSupportNet(skorch.NeuralNetClassifier):
             Rows in one pass, which bounds memory.
         """
         if self.module_.training:
-            self._set_training(False)
+            self.module_.eval()
         with torch.inference_mode():
             for chunk in rows.split(chunk_size):
                 yield reduce(self.infer(chunk)).cpu()
@@ -189,7 +189,7 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         vars(other).update(
             module_=copy.deepcopy(network).cpu(), device="cpu", objective=None, callbacks=[], callbacks_=[], example=None
         )
-        for name in ("optimizer_", "criterion_", "batch_norms_", "good_weights_"):
+        for name in ("optimizer_", "batch_norms_", "good_weights_"):
             vars(other).pop(name, None)
         return other
 

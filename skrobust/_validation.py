@@ -101,7 +101,7 @@ def as_rows(X, image_shape):
         If `X` and `image_shape` contradict each other.
     """
     expected = None if image_shape is None else full_image_shape(image_shape)
-    n_dimensions = X.ndim if hasattr(X, "ndim") else np.ndim(X)
+    n_dimensions = np.ndim(X) if isinstance(X, (list, tuple)) else getattr(X, "ndim", 2)
     if n_dimensions in (3, 4):
         images = np.asarray(X)
         shape = full_image_shape(images.shape[1:])
