@@ -73,7 +73,7 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
     pool = _check_unlabeled(X_unlabeled, estimator, X)
     if weight is not None and not weight.all():
         X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
-    marked = _marked_unlabeled(y, estimator.unlabeled_label)
+    marked = marked_unlabeled(y, estimator.unlabeled_label)
     pool_weight = None
     if marked.any():
         pool, pool_weight = _joined_pool(X, weight, marked, pool)
@@ -219,7 +219,8 @@ def _check_unlabeled(X_unlabeled, estimator, X):
     return rows if len(rows) else None
 
 
-def _marked_unlabeled(y, unlabeled_label):
+def marked_unlabeled(y, unlabeled_label):
+    """Return which labels of an array mark an unlabeled row: ndarray of bool; with None, no label does."""
     if unlabeled_label is None:
         return np.zeros(len(y), dtype=bool)
     return np.asarray([label == unlabeled_label for label in y.tolist()], dtype=bool)
