@@ -8,6 +8,7 @@ import torch
 
 from skrobust._runtime import (
     SMALL_NETWORK,
+    explained_out_of_memory,
     fits_on_device,
     isolated_random_state,
     limited_threads,
@@ -93,6 +94,14 @@ def test_small_networks_train_on_one_thread_of_the_cpu(n_parameters, device, exp
 
 def test_data_live_on_a_gpu_if_half_of_its_free_memory_holds_them(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 4000))
-    assert fits_on_device(499, CUDA)
-    assert not fits_on_device(501, CUDA)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 300)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 100)
+    assert fits_on_device(599, CUDA)
+    assert not fits_on_device(601, CUDA)
     assert fits_on_device(10**15, CPU)
+
+
+def test_too_little_memory_names_the_batch_size_and_the_remedy():
+    message = r"device='cuda' ran out of memory with batch_size=64: lower batch_size"
+    with pytest.raises(MemoryError, match=message), explained_out_of_memory("cuda", 64):
+        raise torch.OutOfMemoryError("CUDA out of memory.")

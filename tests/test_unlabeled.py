@@ -27,8 +27,8 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.fixture
-def X(rng):
+@pytest.fixture(name="X")
+def rows(rng):
     # The last feature is constant.
     return torch.from_numpy(rng.normal(size=(2000, 4)) * [1.0, 5.0, 0.2, 0.0] + [0.0, 1.0, 2.0, 3.0])
 
