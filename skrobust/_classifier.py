@@ -1,7 +1,6 @@
 """OffSupportRobustClassifier: the scikit-learn face of the package."""
 
 import contextlib
-import copy
 import warnings
 from numbers import Integral, Real
 
@@ -15,20 +14,21 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skrobust import _training
 from skrobust._net import NonFiniteLossError
-from skrobust._runtime import isolated_random_state, resolve_device, resolve_dtype
+from skrobust._runtime import explained_out_of_memory, isolated_random_state, resolve_device, resolve_dtype
 from skrobust._schedules import SCHEDULES
 from skrobust._validation import (
     FLOATS,
     as_rows,
     check_known_classes,
+    check_same_shape,
     check_training_data,
     class_weighted,
     encode_labels,
     warn_about_spread,
 )
 from skrobust.data import Moments
+from skrobust.torchify import RowNetwork, register
 
-NET_PREFIXES = ("module", "optimizer", "iterator_train", "iterator_valid", "callbacks", "compile")
 PREDICTION_ROWS = 2048
 
 
@@ -55,13 +55,13 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         :func:`skrobust.penalties.smoothness_from_lambda` for the weight in the paper.
     n_unlabeled : float, default=1
         Unlabeled points per labeled row, also a fraction.
-    unlabeled_radius : float, default=1.0
+    unlabeled_radius : float, default=0.6
         Distance of unlabeled points from their rows, in units of the data scale D, which is the root of the expected
         squared distance of two training rows.
     n_neighbors : int, default=1
         Points around each anchor at which the softmax outputs are compared with those at the anchor. Not the neighbors
         of a nearest-neighbor method.
-    neighbor_radius : float, default=0.8
+    neighbor_radius : float, default=0.4
         Distance of these points from their anchor, in units of D.
     unlabeled : {"gaussian", "uniform", "extrapolation"}, sampler or None, default="gaussian"
         Where unlabeled points come from: noise around rows, a box around the data, beyond pairs of rows, or an object
@@ -74,11 +74,11 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         Kept for adversarial training, which this version does not have.
     unlabeled_label : int, float, bool or str, default=None
         Rows of `X` with this label are unlabeled. None means that every label is a class, -1 too.
-    max_epochs : int, default=50
+    max_epochs : int, default=100
         Passes over the training rows.
     batch_size : int, default=64
         Labeled rows per step.
-    lr : float, default=3e-3
+    lr : float, default=4e-3
         Learning rate, at its peak.
     lr_schedule : {"one_cycle", "constant_cosine", "constant"}, default="one_cycle"
         How the learning rate changes over the epochs: up and down along cosines; constant for one half and then down,
@@ -218,17 +218,17 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         image_shape=None,
         smoothness=0.03,
         n_unlabeled=1,
-        unlabeled_radius=1.0,
+        unlabeled_radius=0.6,
         n_neighbors=1,
-        neighbor_radius=0.8,
+        neighbor_radius=0.4,
         unlabeled="gaussian",
         neighbors="gaussian",
         penalty="smoothness",
         adversary=None,
         unlabeled_label=None,
-        max_epochs=50,
+        max_epochs=100,
         batch_size=64,
-        lr=3e-3,
+        lr=4e-3,
         lr_schedule="one_cycle",
         optimizer="adamw",
         weight_decay=1e-4,
@@ -312,7 +312,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If a name is unknown.
         """
-        own = {name: value for name, value in params.items() if not _belongs_to_skorch(name)}
+        own = {name: value for name, value in params.items() if not _training.belongs_to_skorch(name)}
         for name in own:
             owner, _, rest = name.partition("__")
             if rest and isinstance(own.get(owner, getattr(self, owner, None)), (str, type(None))) and hasattr(self, owner):
@@ -352,7 +352,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         MemoryError
             If the device has too little memory for a batch.
         """
-        with self._unchanged_on_failure():
+        with self._unchanged_on_failure(), explained_out_of_memory(self.device, self.batch_size):
             continuing = self.warm_start and hasattr(self, "net_")
             data = check_training_data(self, X, y, sample_weight, X_unlabeled, reset=not continuing)
             classes = self.classes_ if continuing else np.unique(data.y)
@@ -390,10 +390,15 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         MemoryError
             If the device has too little memory for a batch.
         """
-        with self._unchanged_on_failure():
+        with self._unchanged_on_failure(), explained_out_of_memory(self.device, self.batch_size):
             continuing = hasattr(self, "net_")
             data = check_training_data(self, X, y, sample_weight, X_unlabeled, reset=not continuing)
             known = check_known_classes(classes, self.classes_ if continuing else None)
+            if self.class_weight == "balanced":
+                raise ValueError(
+                    "class_weight='balanced' is unknown to partial_fit, which sees one chunk at a time: set "
+                    "class_weight to a dict from class to weight."
+                )
             moments = Moments.of(data.X, data.weight)
             if continuing:
                 moments = self._moments.merged(moments)
@@ -401,7 +406,8 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
             seed = check_random_state(self.random_state).randint(2**31 - 1) if seed is None else seed
             random_state = np.random.RandomState((seed + n_calls) % 2**32)
             net = self.net_ if continuing else None
-            self._train(_training.PARTIAL_FIT, data, known, moments, net, random_state)
+            with net.unchanged_on_failure() if continuing else contextlib.nullcontext():
+                self._train(_training.PARTIAL_FIT, data, known, moments, net, random_state)
             self._partial_fit_state = seed, n_calls + 1
         return self
 
@@ -450,11 +456,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
     def _outputs(self, X, reduce):
         check_is_fitted(self)
         X, row_shape = as_rows(X, self.image_shape)
-        if row_shape is not None and self.net_.row_shape not in (None, row_shape):
-            raise ValueError(
-                f"X has images of shape {row_shape}, but the classifier was fitted on {self.net_.row_shape}: give "
-                "images of that shape."
-            )
+        check_same_shape(row_shape, self.net_.row_shape, name="X", others="the classifier was fitted on images")
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         chunks = self.net_.predicted(_training.as_tensor(X, self.net_.float_type), reduce, PREDICTION_ROWS)
         return torch.cat(list(chunks)).numpy()
@@ -466,7 +468,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         codes = encode_labels(data.y, classes)
         weight = class_weighted(data.weight, self.class_weight, classes, codes)
         seed_net, seed_noise, seed_split, seed_support = random_state.randint(2**31 - 1, size=4).tolist()
-        place = self._place(data.X.dtype)
+        place = self._place(data.X.dtype, net)
         objective = _training.make_objective(self, place, moments, data, seed_noise)
         if self.noise_units == "global" and objective.uses_noise and data.row_shape is None:
             warn_about_spread(moments.std)
@@ -474,6 +476,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         with isolated_random_state(place.device, seed_net):
             net = _training.prepared_net(net, run, self, place, data, len(classes))
         net.objective = objective
+        n_epochs_before = len(net.history)
         self.classes_, self.net_, self._moments = classes, net, moments
         callbacks = _training.make_callbacks(self, run, net.n_batches(len(fitting[0])), self._validation(held_out, classes))
         rows = place.rows(*fitting)
@@ -481,11 +484,12 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         try:
             _training.train(net, rows, valid_rows, callbacks, n_epochs=run.n_epochs, seed=seed_net)
         except NonFiniteLossError as error:
-            error.is_fitted = len(net.history) > 1
+            error.is_fitted = len(net.history) - n_epochs_before > 1
+            self._summarize(data, objective, place, seed_support)
             raise
         finally:
             net.objective = None
-            self._summarize(data, objective, place, seed_support)
+        self._summarize(data, objective, place, seed_support)
 
     def _summarize(self, data, objective, place, seed):
         self.history_ = [{key: value for key, value in epoch.items() if key != "batches"} for epoch in self.net_.history]
@@ -493,9 +497,10 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         self.data_scale_ = self._moments.data_scale
         self.off_support_fraction_ = objective.off_support_fraction(place.tensor, data.X, place.generator(seed))
 
-    def _place(self, data_dtype):
+    def _place(self, data_dtype, net):
         device = resolve_device(self.device)
-        return _training.Place(device, resolve_dtype(self.dtype, data_dtype, device))
+        float_type = resolve_dtype(self.dtype, data_dtype, device) if net is None else net.float_type
+        return _training.Place(device, float_type)
 
     def _validation(self, held_out, classes):
         """Return a function without arguments that scores the net as it stands on held-out rows."""
@@ -504,7 +509,8 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         if self.scoring == "loss":
             return lambda: -self.net_.history[-1]["valid_loss"]
         X, codes, weight = held_out
-        judged = copy.copy(self)
+        judged = type(self)()  # not copy.copy, which copies the net too (see __getstate__)
+        vars(judged).update(vars(self))
         vars(judged).pop("feature_names_in_", None)  # the held-out rows are an array
         scorer = check_scoring(judged, scoring=self.scoring)
         weights = {} if weight is None else {"sample_weight": weight}
@@ -538,5 +544,8 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
             warnings.warn(f"device={self.device!r} is not available here: predicting on the CPU.", stacklevel=2)
 
 
-def _belongs_to_skorch(name):
-    return name == "compile" or name.split("__")[0] in NET_PREFIXES and "__" in name
+@register(OffSupportRobustClassifier)
+def _convert(fitted):
+    """Return a copy of the network as a module for flat rows, where the network is."""
+    net = fitted.net_
+    return RowNetwork(net.without_training_state().module_.to(net.device), net.row_shape, net.float_type)
