@@ -2,6 +2,6 @@
 
 from skrobust._classifier import OffSupportRobustClassifier
 from skrobust._version import __version__
+from skrobust.attacks import ThreatModel
 
-__all__ = ["OffSupportRobustClassifier", "__version__"]
-
+__all__ = ["OffSupportRobustClassifier", "ThreatModel", "__version__"]

@@ -27,7 +27,7 @@ def public_names():
                 yield f"{name}.{attribute}"
 
 
-@pytest.mark.parametrize("name", public_names())
+@pytest.mark.parametrize("name", sorted(public_names()))
 def test_docstring_is_in_order(name):
     errors = [f"{code} {message}" for code, message in validate(name)["errors"] if code in CHECKS]
     assert not errors
