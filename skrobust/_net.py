@@ -1,5 +1,6 @@
 """The private skorch net: one training step, and epochs that never wait for the device."""
 
+import contextlib
 import copy
 import math
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from skrobust.data import BatchIterator
 from skrobust.losses import cross_entropy
-from skrobust.modules import batch_norm_layers, build_module, check_logits, labeled_batch_norm
+from skrobust.modules import build_module, check_logits, labeled_batch_norm
 
 
 class NonFiniteLossError(ValueError):
@@ -61,9 +62,9 @@ class OffSupportNet(skorch.NeuralNetClassifier):
     def initialize_module(self):
         """Make the network, in the right type, and try it."""
         network = build_module(self.module, **{**self.sizes, **self.get_params_for("module")})
-        network = network.to(self.float_type)
+        network = network.to(self.device, self.float_type)
         if self.example is not None:
-            check_logits(network, self.shaped(self.example), self.sizes["n_classes"])
+            check_logits(network, self.shaped(self.example.to(self.device)), self.sizes["n_classes"])
         self.module_ = network
         return self
 
@@ -85,10 +86,8 @@ class OffSupportNet(skorch.NeuralNetClassifier):
 
     def forward_all(self, points, n_labeled):
         """Return the logits of points in one pass; the first n_labeled alone count for batch normalization."""
-        if not self.batch_norms_:
-            return self.infer(points)
-        with labeled_batch_norm(self.batch_norms_, n_labeled):
-            return self.infer(points)
+        self.labeled_.n = n_labeled
+        return self.infer(points)
 
     def train_step_single(self, batch, **fit_params):
         """Compute the loss of a batch and its gradient."""
@@ -114,9 +113,9 @@ class OffSupportNet(skorch.NeuralNetClassifier):
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Train, remembering the weights of the last good epoch."""
-        self.batch_norms_ = batch_norm_layers(self.module_)
         self.good_weights_ = self.copied_weights()
-        return super().fit_loop(X, y, epochs, **fit_params)
+        with labeled_batch_norm(self.module_) as self.labeled_:
+            return super().fit_loop(X, y, epochs, **fit_params)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one epoch and record the mean of each term.
@@ -145,16 +144,33 @@ class OffSupportNet(skorch.NeuralNetClassifier):
 
     def _check_finite(self, means):
         broken = [name for name, mean in means.items() if not math.isfinite(mean)]
-        if not broken and not all(bool(p.isfinite().all()) for p in self.module_.parameters()):
+        if not broken and not torch.stack([p.isfinite().all() for p in self.module_.parameters()]).all():
             broken = ["weights"]
         if not broken:
             self.good_weights_ = self.copied_weights()
             return
         self.module_.load_state_dict(self.good_weights_)
+        self._forget_optimizer()
         raise NonFiniteLossError(
             f"{broken[0]} became non-finite in epoch {len(self.history)} with lr={self.lr}: lower lr"
-            f"{' or smoothness' if 'penalty' in broken else ''}, or scale X (StandardScaler)."
+            f"{' or smoothness' if 'penalty' in broken or broken == ['loss'] else ''}, or scale X (StandardScaler)."
         )
+
+    @contextlib.contextmanager
+    def unchanged_on_failure(self):
+        """Give the net its weights and history back if training fails within this context."""
+        weights, n_epochs = self.copied_weights(), len(self.history)
+        try:
+            yield
+        except BaseException:
+            self.module_.load_state_dict(weights)
+            del self.history[n_epochs:]
+            self._forget_optimizer()
+            raise
+
+    def _forget_optimizer(self):
+        # Its running moments may be as broken as the step that failed; training on makes a new one.
+        vars(self).pop("optimizer_", None)
 
     def n_batches(self, n_rows):
         """Return the number of batches in an epoch of that many rows."""
@@ -189,7 +205,9 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         vars(other).update(
             module_=copy.deepcopy(network).cpu(), device="cpu", objective=None, callbacks=[], callbacks_=[], example=None
         )
-        for name in ("optimizer_", "batch_norms_", "good_weights_"):
+        other.history = copy.copy(self.history)
+        # The generator among them: one of a GPU cannot be unpickled without it.
+        for name in ("optimizer_", "labeled_", "good_weights_", "iterator_train__generator"):
             vars(other).pop(name, None)
         return other
 
@@ -197,5 +215,6 @@ class OffSupportNet(skorch.NeuralNetClassifier):
 def _weighted_means(terms, sizes):
     """Return the mean of each term over batches, in one transfer from the device."""
     sizes = torch.tensor(sizes, dtype=torch.float64)
-    stacked = {name: torch.stack([term[name] for term in terms]).double().cpu() for name in terms[0]}
-    return {name: float(values @ sizes / sizes.sum()) for name, values in stacked.items()}
+    stacked = torch.stack([torch.stack(list(term.values())) for term in terms])
+    means = sizes @ stacked.cpu().double() / sizes.sum()  # in this order: not every device has float64
+    return dict(zip(terms[0], means.tolist(), strict=True))

@@ -14,7 +14,8 @@ from skrobust.losses import cross_entropy
 from skrobust.penalties import Neighborhood
 from skrobust.unlabeled import Support, off_support_fraction
 
-REFERENCE_ROWS = 1000
+REFERENCE_ROWS = 10_000
+N_QUERIES = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +104,10 @@ class OffSupport:
         """
         if self.generated is None or not self.n_unlabeled:
             return math.nan
-        n_shown = min(len(X), 2 * REFERENCE_ROWS)
-        shown = torch.randperm(len(X), generator=generator, device=generator.device)[:n_shown].cpu().numpy()
+        shown = torch.randperm(len(X), generator=generator, device=generator.device)[:REFERENCE_ROWS].cpu().numpy()
         rows = tensor(X[shown])
-        points = self.generated.sample(rows[: n_shown // 2], self.support, self.radius, generator)
-        return off_support_fraction(rows, points)
+        points = self.generated.sample(rows[:N_QUERIES], self.support, self.radius, generator)
+        return off_support_fraction(rows, points, n_queries=N_QUERIES)
 
     def anchors(self, X, row_weight=None):
         """Return the labeled and the unlabeled anchors of a batch.

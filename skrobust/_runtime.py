@@ -64,7 +64,21 @@ def fits_on_device(n_bytes, device):
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return n_bytes < free / 2
+    # What earlier fits have given back is kept by torch for later ones, and counts as taken elsewhere.
+    reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return n_bytes < (free + reusable) / 2
+
+
+@contextlib.contextmanager
+def explained_out_of_memory(device, batch_size):
+    """Within this context, too little memory on the device is a MemoryError that names the remedy."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(
+            f"device={device!r} ran out of memory with batch_size={batch_size}: lower batch_size, n_unlabeled or "
+            "n_neighbors (each pass holds batch_size * (1 + n_unlabeled) * (1 + n_neighbors) rows)."
+        ) from error
 
 
 def _first_line(error):

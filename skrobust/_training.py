@@ -18,6 +18,7 @@ from skrobust.data import Rows
 from skrobust.penalties import Neighborhood, resolve_penalty
 from skrobust.unlabeled import Mixture, Pool, Support, resolve_sampler
 
+NET_PREFIXES = ("module", "optimizer", "iterator_train", "iterator_valid", "callbacks", "compile")
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
@@ -61,11 +62,16 @@ class Place:
         """Return an array as a tensor on the device."""
         return as_tensor(array, self.float_type).to(self.device)
 
+    def kept(self, array):
+        """Return an array as a tensor, on the device if it fits there and in main memory if not."""
+        rows = as_tensor(array, self.float_type)
+        return rows.to(self.device) if fits_on_device(rows.nbytes, self.device) else rows
+
     def rows(self, X, y, weight):
-        """Return labeled rows, on the device if they fit there and in main memory if not."""
-        device = self.device if fits_on_device(X.nbytes, self.device) else torch.device("cpu")
-        weight = None if weight is None else as_tensor(weight, self.float_type).to(device)
-        return Rows(as_tensor(X, self.float_type).to(device), torch.from_numpy(y).to(device), weight)
+        """Return labeled rows, all of them where X is kept."""
+        X = self.kept(X)
+        weight = None if weight is None else as_tensor(weight, self.float_type).to(X.device)
+        return Rows(X, torch.from_numpy(y).to(X.device), weight)
 
     def generator(self, seed):
         """Return a random generator on the device."""
@@ -117,7 +123,7 @@ def _with_pool(sampler, place, data):
     if data.X_unlabeled is None:
         return sampler
     weight = None if data.unlabeled_weight is None else place.tensor(data.unlabeled_weight)
-    pool = Pool(place.tensor(data.X_unlabeled), weight)
+    pool = Pool(place.kept(data.X_unlabeled), weight)
     return pool if sampler is None else Mixture([pool, sampler])
 
 
@@ -126,10 +132,10 @@ def prepared_net(net, run, estimator, place, data, n_classes):
     if net is None:
         return _make_net(estimator, place, data, n_classes).initialize()
     net.move_to(place.device)
-    net.set_params(lr=estimator.lr)
-    if not (run.keeps_optimizer and hasattr(net, "optimizer_")):
-        net.initialize_optimizer()
-    return net
+    if run.keeps_optimizer and hasattr(net, "optimizer_"):
+        return net.set_params(lr=estimator.lr)
+    net.lr = estimator.lr
+    return net.initialize_optimizer()
 
 
 def _make_net(estimator, place, data, n_classes):
@@ -137,7 +143,7 @@ def _make_net(estimator, place, data, n_classes):
         "n_features": data.X.shape[1],
         "n_classes": n_classes,
         "image_shape": data.row_shape,
-        "hidden_layer_sizes": tuple(np.atleast_1d(estimator.hidden_layer_sizes).tolist()),
+        "hidden_layer_sizes": _widths(estimator.hidden_layer_sizes),
     }
     return OffSupportNet(
         estimator.module,
@@ -151,14 +157,48 @@ def _make_net(estimator, place, data, n_classes):
         batch_size=estimator.batch_size,
         classes=np.arange(n_classes),
         device=str(place.device),
-        **{"iterator_train__shuffle": True, **_optimizer_params(estimator), **(estimator.net_params or {})},
+        **{"iterator_train__shuffle": True, **_optimizer_params(estimator), **_checked_net_params(estimator)},
     )
+
+
+def _widths(hidden_layer_sizes):
+    widths = np.atleast_1d(hidden_layer_sizes).tolist()
+    if not all(isinstance(width, int) and width > 0 for width in widths):
+        raise ValueError(
+            f"hidden_layer_sizes={hidden_layer_sizes!r} must be positive integers, one for each hidden layer; () has "
+            "no hidden layer."
+        )
+    return tuple(widths)
+
+
+def belongs_to_skorch(name):
+    """Return whether a parameter is one of skorch's own, to be kept in ``net_params``."""
+    return name == "compile" or ("__" in name and name.split("__")[0] in NET_PREFIXES)
+
+
+def _checked_net_params(estimator):
+    net_params = estimator.net_params or {}
+    for name in net_params:
+        if not belongs_to_skorch(name):
+            raise ValueError(
+                f"net_params has {name!r}, which is not for skorch: use names that begin with one of "
+                f"{', '.join(prefix + '__' for prefix in NET_PREFIXES)}, or 'compile'."
+            )
+    signature = inspect.signature(type(estimator)).parameters
+    for own in ("lr", "weight_decay"):
+        value = getattr(estimator, own)
+        if f"optimizer__{own}" in net_params and value != signature[own].default:
+            raise ValueError(
+                f"{own}={value!r} and optimizer__{own}={net_params[f'optimizer__{own}']!r} in net_params contradict "
+                f"each other: set {own} alone."
+            )
+    return net_params
 
 
 def _optimizer_params(estimator):
     """Return skorch's parameters for the optimizer; the fused variant where torch has one."""
     optimizer = OPTIMIZERS.get(estimator.optimizer, estimator.optimizer)
-    if not callable(optimizer):
+    if not (isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer)):
         raise ValueError(
             f"optimizer={estimator.optimizer!r} is unknown: use one of {sorted(OPTIMIZERS)} or a class of torch.optim."
         )
@@ -207,8 +247,6 @@ def train(net, rows, valid_rows, callbacks, *, n_epochs, seed):
 
     Raises
     ------
-    MemoryError
-        If the device has too little memory for a batch.
     NonFiniteLossError
         If the loss becomes NaN or infinite; the net then has the weights of the last good epoch.
     """
@@ -217,10 +255,13 @@ def train(net, rows, valid_rows, callbacks, *, n_epochs, seed):
     with isolated_random_state(device, seed), limited_threads(net.module_, device):
         vars(net).update(iterator_train__generator=generator, max_epochs=n_epochs, callbacks=callbacks)
         net.initialize_callbacks()
-        try:
-            net.partial_fit((rows, valid_rows))
-        except torch.OutOfMemoryError as error:
-            raise MemoryError(
-                f"device={net.device!r} ran out of memory with batch_size={net.batch_size}: lower batch_size, "
-                "n_unlabeled or n_neighbors (each pass holds batch_size * (1 + n_unlabeled) * (1 + n_neighbors) rows)."
-            ) from error
+        _check_callback_names(net)
+        net.partial_fit((rows, valid_rows))
+
+
+def _check_callback_names(net):
+    names = {name for name, _ in net.callbacks_}
+    for key, value in vars(net).items():
+        prefix, _, rest = key.partition("__")
+        if prefix == "callbacks" and rest and value is not None and rest.split("__")[0] not in names:
+            raise ValueError(f"{key} in net_params names no callback: use one of {sorted(names)}, or add to callbacks.")

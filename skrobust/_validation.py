@@ -64,13 +64,16 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
         If anything does not fit; the message names the parameter, the value and the remedy.
     """
     X, row_shape = as_rows(X, estimator.image_shape)
+    if not reset:
+        fitted_shape = estimator.net_.row_shape
+        check_same_shape(row_shape, fitted_shape, name="X", others="the classifier was fitted on images")
     X, y = validate_data(estimator, X, y, dtype=FLOATS, reset=reset)
     check_classification_targets(y)
     y = column_or_1d(y)
     weight = None
     if sample_weight is not None:
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    pool = _check_unlabeled(X_unlabeled, estimator, X)
+    pool = _check_unlabeled(X_unlabeled, estimator, X, row_shape)
     if weight is not None and not weight.all():
         X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
     marked = marked_unlabeled(y, estimator.unlabeled_label)
@@ -133,7 +136,14 @@ def full_image_shape(shape):
             f"image_shape={tuple(shape)} is not a shape of images: use (height, width) or (channels, height, width), "
             "positive integers."
         )
-    return (1, *shape) if len(shape) == 2 else tuple(shape)
+    sides = tuple(int(side) for side in shape)
+    return (1, *sides) if len(sides) == 2 else sides
+
+
+def check_same_shape(shape, expected, *, name, others):
+    """Raise a ValueError if two shapes of images, either of which may be None for plain rows, differ."""
+    if None not in (shape, expected) and shape != expected:
+        raise ValueError(f"{name} has images of shape {shape}, but {others} of shape {expected}: give the same shape.")
 
 
 def check_known_classes(classes, known):
@@ -200,10 +210,11 @@ def warn_about_spread(std):
         )
 
 
-def _check_unlabeled(X_unlabeled, estimator, X):
+def _check_unlabeled(X_unlabeled, estimator, X, row_shape):
     if X_unlabeled is None:
         return None
-    rows, _ = as_rows(X_unlabeled, estimator.image_shape)
+    rows, unlabeled_shape = as_rows(X_unlabeled, estimator.image_shape)
+    check_same_shape(unlabeled_shape, row_shape, name="X_unlabeled", others="X has images")
     rows = check_array(rows, dtype=FLOATS, input_name="X_unlabeled", ensure_min_samples=0)
     if rows.shape[1] != X.shape[1]:
         raise ValueError(

@@ -132,10 +132,15 @@ def systematic_sample(position, weight, n, generator):
     tensor([0, 1, 1, 2])
     """
     order = position.argsort()
-    edges = weight[order].double().cumsum(0)
-    start = torch.rand((), generator=generator, device=weight.device, dtype=torch.float64)
+    edges = weight[order].to(widest_float(weight.device)).cumsum(0)
+    start = torch.rand((), generator=generator, device=weight.device, dtype=edges.dtype)
     ticks = (torch.arange(n, device=weight.device) + start) * (edges[-1] / n)
     return order[torch.searchsorted(edges, ticks, right=True).clamp_max(len(order) - 1)]
+
+
+def widest_float(device):
+    """Return the floating point type of highest precision that a device has: MPS has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,4 +58,6 @@ def mean_squared_slope(change, squared_distance):
     1.0
     """
     smallest = torch.finfo(squared_distance.dtype).tiny
-    return (change.square().sum(dim=-1) / squared_distance.clamp_min(smallest)).mean()
+    # The outputs at two equal points may still differ by rounding, which must not be divided by next to nothing.
+    inverse = (squared_distance >= smallest) / squared_distance.clamp_min(smallest)
+    return (change.square().sum(dim=-1) * inverse).mean()

@@ -18,6 +18,8 @@ import math
 import torch
 from sklearn.base import BaseEstimator
 
+from skrobust.data import widest_float
+
 __all__ = ["Extrapolation", "Gaussian", "Mixture", "Pool", "Support", "Uniform", "off_support_fraction", "resolve_sampler"]
 
 
@@ -148,22 +150,23 @@ class Pool:
     Parameters
     ----------
     rows : Tensor of shape (n_rows, n_features)
+        On the training device, or in main memory if there are too many for that.
     weight : Tensor of shape (n_rows,), default=None
-        Probabilities of the rows, up to a factor; None means equal ones.
+        Probabilities of the rows, up to a factor, on the training device; None means equal ones.
     """
 
     def __init__(self, rows, weight=None):
         self.rows = rows
-        self.edges = None if weight is None else weight.double().cumsum(0)
+        self.edges = None if weight is None else weight.to(widest_float(weight.device)).cumsum(0)
 
     def sample(self, X, support, radius, generator):
         """Return one row of the pool for each row of X; radius has no effect."""
         if self.edges is None:
-            index = torch.randint(len(self.rows), (len(X),), generator=generator, device=self.rows.device)
+            index = torch.randint(len(self.rows), (len(X),), generator=generator, device=X.device)
         else:
-            share = torch.rand(len(X), generator=generator, device=self.rows.device, dtype=torch.float64)
+            share = torch.rand(len(X), generator=generator, device=X.device, dtype=self.edges.dtype)
             index = torch.searchsorted(self.edges, share * self.edges[-1], right=True).clamp_max(len(self.rows) - 1)
-        return self.rows[index].to(X.device)
+        return self.rows[index.to(self.rows.device)].to(X.device)
 
 
 class Mixture:
@@ -220,11 +223,11 @@ def resolve_sampler(sampler, *, parameter):
     )
 
 
-def off_support_fraction(rows, points, *, quantile=0.99):
+def off_support_fraction(rows, points, *, quantile=0.99, n_queries=256):
     """Return the share of points that lie farther from rows than held-out rows do.
 
-    Half of the rows are the reference; the distances of the other half to their nearest row in it tell how far rows
-    of the same kind lie from each other.
+    The distances of some rows to their nearest other row tell how far rows of the same kind lie from each other; a
+    point that is farther from all rows than nearly every row is from the others lies outside the support.
 
     Parameters
     ----------
@@ -232,7 +235,9 @@ def off_support_fraction(rows, points, *, quantile=0.99):
         Rows of the data, in random order.
     points : Tensor of shape (n_points, n_features)
     quantile : float, default=0.99
-        Share of held-out distances that counts as inside the support.
+        Share of the distances of rows that counts as inside the support.
+    n_queries : int, default=256
+        Number of rows and of points whose distances are measured.
 
     Returns
     -------
@@ -249,6 +254,9 @@ def off_support_fraction(rows, points, *, quantile=0.99):
     """
     if len(rows) < 2 or not len(points):
         return math.nan
-    reference, held_out = rows.double().tensor_split(2)
-    threshold = torch.cdist(held_out, reference).amin(dim=1).quantile(quantile)
-    return (torch.cdist(points.double(), reference).amin(dim=1) > threshold).double().mean().item()
+    precise = widest_float(rows.device)
+    rows, points = rows.to(precise), points[:n_queries].to(precise)
+    between_rows = torch.cdist(rows[:n_queries], rows)
+    between_rows.diagonal().fill_(torch.inf)
+    threshold = between_rows.amin(dim=1).quantile(quantile)
+    return (torch.cdist(points, rows).amin(dim=1) > threshold).to(precise).mean().item()

@@ -1,8 +1,8 @@
 """Networks that return logits."""
 
-from skrobust.modules._batch_norm import batch_norm_layers, labeled_batch_norm
+from skrobust.modules._batch_norm import labeled_batch_norm
 from skrobust.modules._build import build_module, check_logits
 from skrobust.modules._lenet import LeNet
 from skrobust.modules._mlp import MLP
 
-__all__ = ["MLP", "LeNet", "batch_norm_layers", "build_module", "check_logits", "labeled_batch_norm"]
+__all__ = ["MLP", "LeNet", "build_module", "check_logits", "labeled_batch_norm"]

@@ -7,54 +7,66 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
+class LabeledRows:
+    """Number of rows at the head of the next pass that are data; None means all."""
+
+    n = None
+
+
 @contextlib.contextmanager
-def labeled_batch_norm(layers, n_labeled):
-    """Within this context, normalize every row by the statistics of the first `n_labeled` rows, and keep only those.
+def labeled_batch_norm(network):
+    """Within this context, normalize every row by the statistics of the labeled rows, and keep only those.
 
     Unlabeled points and neighbors lie outside the support of the data; in the running statistics they would make
-    the network that predicts another one than the network that was trained.
+    the network that predicts another one than the network that was trained. The context spans all of training: a
+    compiled network would be compiled anew each time it is entered.
 
     Parameters
     ----------
-    layers : list of torch.nn.Module
-        The batch normalization layers of a network in training mode.
-    n_labeled : int
+    network : torch.nn.Module
+
+    Yields
+    ------
+    labeled : LabeledRows
+        Set its attribute ``n`` before each pass in training mode.
 
     Examples
     --------
     >>> import torch
     >>> from skrobust.modules import labeled_batch_norm
     >>> layer = torch.nn.BatchNorm1d(1, momentum=1.0)
-    >>> with labeled_batch_norm([layer], n_labeled=2):
+    >>> with labeled_batch_norm(layer) as labeled:
+    ...     labeled.n = 2
     ...     layer(torch.tensor([[0.0], [2.0], [100.0]])).round().flatten().tolist()
     [-1.0, 1.0, 99.0]
     >>> layer.running_mean
     tensor([1.])
     """
+    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    labeled = LabeledRows()
     for layer in layers:
-        layer.forward = functools.partial(_forward, layer, n_labeled)
+        layer.forward = functools.partial(_forward, layer, labeled)
     try:
-        yield
+        yield labeled
     finally:
         for layer in layers:
             del layer.forward
 
 
-def batch_norm_layers(network):
-    """Return the batch normalization layers of a network as a list."""
-    return [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
-
-
-def _forward(layer, n_labeled, X):
-    if not layer.training:
+def _forward(layer, labeled, X):
+    if not layer.training or labeled.n is None or labeled.n >= len(X):
         return type(layer).forward(layer, X)
-    labeled = type(layer).forward(layer, X[:n_labeled])
-    if n_labeled == len(X):
-        return labeled
+    head = type(layer).forward(layer, X[: labeled.n])
+    return torch.cat([head, _normalized_tail(layer, X, labeled.n).to(head.dtype)])
+
+
+def _normalized_tail(layer, X, n_labeled):
+    """Return the rows behind the labeled ones, normalized by the statistics of these."""
     axes = [axis for axis in range(X.ndim) if axis != 1]
-    variance, mean = torch.var_mean(X[:n_labeled], dim=axes, correction=0, keepdim=True)
-    others = (X[n_labeled:] - mean) * torch.rsqrt(variance + layer.eps)
-    if layer.affine:
-        shape = mean.shape
-        others = others * layer.weight.view(shape) + layer.bias.view(shape)
-    return torch.cat([labeled, others])
+    # Where activations have half precision, the layer computes its statistics in float32, and so must this.
+    precise = X[:n_labeled].to(torch.promote_types(X.dtype, torch.float32))
+    variance, mean = torch.var_mean(precise, dim=axes, correction=0, keepdim=True)
+    tail = (X[n_labeled:] - mean) * torch.rsqrt(variance + layer.eps)
+    if not layer.affine:
+        return tail
+    return tail * layer.weight.view(mean.shape) + layer.bias.view(mean.shape)

@@ -90,7 +90,11 @@ def _known_sizes(n_features, n_classes, image_shape, hidden_layer_sizes):
 def _accepted(factory, sizes):
     """Return those sizes that the signature of a factory names, less those it would rather default."""
     parameters = inspect.signature(factory).parameters
-    return {name: value for name, value in sizes.items() if name in parameters}
+    return {
+        name: value
+        for name, value in sizes.items()
+        if name in parameters and (value is not None or parameters[name].default is inspect.Parameter.empty)
+    }
 
 
 def check_logits(network, rows, n_classes):
