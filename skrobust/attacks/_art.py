@@ -146,11 +146,10 @@ class InUnitsOfEps(torch.nn.Module):
 
     def __init__(self, module, center, eps):
         super().__init__()
-        device = next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), None)
         self.module = module
         self.eps = eps
         self.n_rows = 0
-        self.register_buffer("center", torch.tensor(center, dtype=torch.float64, device=device))
+        self.register_buffer("center", torch.tensor(center, dtype=torch.float64, device=device_of(module)))
 
     def forward(self, Z):
         """Return the logits at coordinates of shape (n, n_features)."""
@@ -165,6 +164,11 @@ class InUnitsOfEps(torch.nn.Module):
         """Return the number of logits."""
         with torch.no_grad():
             return self(torch.from_numpy(start[:1]).to(self.center.device)).shape[1]
+
+
+def device_of(module):
+    """Return the device of a module; the CPU if it has no tensors."""
+    return next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
 
 
 class _EvenGradient(torch.autograd.Function):
@@ -193,11 +197,11 @@ def _clip_values(surface, bounds, n_features):
 
 
 def _in_units_of_eps(params, eps):
-    """Return parameters with a step in units of eps; without one it is an eighth, and more than eps is eps."""
+    """Return parameters with a step in units of eps; without one it is an eighth."""
     if "eps_step" not in params:
         return params
-    step = eps / N_STEPS_PER_EPS if params["eps_step"] is None else params["eps_step"]
-    return {**params, "eps_step": min(step / eps, 1.0)}
+    step = params["eps_step"]
+    return {**params, "eps_step": 1 / N_STEPS_PER_EPS if step is None else step / eps}
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch, check_random_state
 
-from skrobust.attacks._art import check_attack, run_attack
+from skrobust.attacks._art import BATCH_SIZE, check_attack, device_of, run_attack
 from skrobust.attacks._original import Original
 from skrobust.attacks._threat_model import allows, check_rows, distance, move
 from skrobust.torchify import to_torch
@@ -111,9 +111,9 @@ def _judged(original, found, threat_model):
 
 def _check_twin(module, original, answers):
     """Check that the torch module is one of this estimator; a subclass may compute something else than its base."""
+    batches = torch.tensor(original.rows).split(BATCH_SIZE)
     with torch.no_grad():
-        device = next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), None)
-        codes = module(torch.from_numpy(original.rows).to(device)).argmax(dim=1).cpu().numpy()
+        codes = torch.cat([module(batch.to(device_of(module))).argmax(dim=1).cpu() for batch in batches]).numpy()
     n_rows, n_different = len(answers), np.count_nonzero(original.classes[codes] != answers)
     # Equal logits may be told apart either way.
     if n_different > max(2, n_rows / 100):

@@ -27,10 +27,9 @@ class Affine(nn.Module):
 
 
 class Clip(nn.Module):
-    """Values moved into a range.
+    """Values moved into a range, with gradients that do not vanish at its ends.
 
-    Unlike those of Hardtanh, the gradients of clamp do not vanish at the ends of the range, where the darkest and the
-    brightest pixels lie.
+    The darkest and the brightest pixels lie there, or beyond by rounding, and can be moved inward.
     """
 
     def __init__(self, low, high):
@@ -39,7 +38,10 @@ class Clip(nn.Module):
 
     def forward(self, X):
         """Return clipped rows."""
-        return X.clamp(self.low, self.high)
+        clipped = X.clamp(self.low, self.high)
+        slack = 1e-9 * (self.high - self.low)
+        is_inside = (X > self.low - slack) & (X < self.high + slack)
+        return torch.where(is_inside, X + (clipped - X).detach(), clipped)
 
 
 class OneLogit(nn.Module):
