@@ -188,7 +188,12 @@ CHOICES = {
     "hold-out": (
         {"early_stopping": True, "validation_fraction": 0.1},
         ValueError,
-        "test_size = 2 should be greater or equal to the number of classes = 3",
+        r"validation_fraction=0.1 holds out 2 of 12 rows, but both parts need a row of each of the 3 classes: change",
+    ),
+    "too large a hold-out": (
+        {"early_stopping": True, "validation_fraction": 0.9},
+        ValueError,
+        r"validation_fraction=0.9 holds out 11 of 12 rows, but both parts need a row of each of the 3 classes",
     ),
     "net_params": ({"net_params": ["lr"]}, ValueError, "The 'net_params' parameter .* must be"),
     "own name in net_params": (
