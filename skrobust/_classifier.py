@@ -399,7 +399,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
                     "class_weight='balanced' is unknown to partial_fit, which sees one chunk at a time: set "
                     "class_weight to a dict from class to weight."
                 )
-            moments = Moments.of(data.X, data.weight)
+            moments = Moments.of(data.X, data.weight).scaled(data.mean_weight)
             if continuing:
                 moments = self._moments.merged(moments)
             seed, n_calls = getattr(self, "_partial_fit_state", (None, 0))

@@ -3,9 +3,11 @@
 import copy
 import dataclasses
 import inspect
+import math
 
 import numpy as np
 import torch
+import tqdm
 from sklearn.model_selection import train_test_split
 from skorch.callbacks import EpochTimer, PrintLog
 
@@ -217,6 +219,12 @@ def split_validation(run, estimator, X, y, weight, seed):
     """Return (X, y, weight) for training and for validation; for the latter None without early stopping."""
     if not run.early_stopping:
         return (X, y, weight), None
+    n_classes, n_valid = len(np.unique(y)), math.ceil(estimator.validation_fraction * len(y))
+    if min(n_valid, len(y) - n_valid) < n_classes:
+        raise ValueError(
+            f"validation_fraction={estimator.validation_fraction!r} holds out {n_valid} of {len(y)} rows, but both "
+            f"parts need a row of each of the {n_classes} classes: change it, or set early_stopping=False."
+        )
     train, valid = train_test_split(
         np.arange(len(y)), test_size=estimator.validation_fraction, stratify=y, random_state=seed
     )
@@ -238,7 +246,8 @@ def make_callbacks(estimator, run, n_batches, validation_score):
     if estimator.verbose == 1:
         callbacks.append(("progress", TrainingProgress(run.n_epochs)))
     if estimator.verbose > 1:
-        callbacks.append(("log", PrintLog()))
+        # With a sink of its own, for the one of skorch is silent where the net is.
+        callbacks.append(("log", PrintLog(sink=tqdm.tqdm.write)))
     return callbacks
 
 

@@ -27,6 +27,8 @@ class TrainingData:
         Labels as given.
     weight : ndarray of shape (n,) or None
         Positive row weights with mean 1; None if all are equal.
+    mean_weight : float
+        What a weight of 1 stands for: the mean of the row weights as given.
     X_unlabeled : ndarray of shape (m, n_features) or None
     unlabeled_weight : ndarray of shape (m,) or None
     row_shape : tuple of int or None
@@ -36,6 +38,7 @@ class TrainingData:
     X: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None
+    mean_weight: float
     X_unlabeled: np.ndarray | None
     unlabeled_weight: np.ndarray | None
     row_shape: tuple | None
@@ -86,7 +89,8 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
             f"y has no labeled row: all are marked unlabeled_label={estimator.unlabeled_label!r}; label some, or set "
             "unlabeled_label=None."
         )
-    return TrainingData(X, y, _normalized(weight), pool, pool_weight, row_shape)
+    mean_weight = 1.0 if weight is None else float(weight.mean())
+    return TrainingData(X, y, _normalized(weight), mean_weight, pool, pool_weight, row_shape)
 
 
 def as_rows(X, image_shape):

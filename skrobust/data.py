@@ -191,6 +191,10 @@ class Moments:
         mean = weight @ X / total
         return cls(float(total), mean, weight @ np.square(X - mean), X.min(axis=0), X.max(axis=0))
 
+    def scaled(self, factor):
+        """Return the moments of the same rows with all weights multiplied by a factor."""
+        return dataclasses.replace(self, weight=self.weight * factor, squares=self.squares * factor)
+
     def merged(self, other):
         """Return the moments of both sets of rows together (Chan, Golub and LeVeque, 1983)."""
         total = self.weight + other.weight
