@@ -1,0 +1,56 @@
+"""The examples and the README run and tell the truth."""
+
+import re
+import runpy
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from skrobust import OffSupportRobustClassifier
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def few_epochs(monkeypatch):
+    """Train for fewer epochs than the default."""
+    monkeypatch.setitem(OffSupportRobustClassifier.__init__.__kwdefaults__, "max_epochs", 25)
+
+
+@pytest.fixture
+def no_window():
+    """Draw on no screen, and leave no figure open."""
+    with mpl.rc_context({"backend": "agg"}):
+        yield
+        plt.close("all")
+
+
+@pytest.mark.usefixtures("few_epochs", "no_window")
+def test_quickstart(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SKROBUST_OUTPUT", str(tmp_path / "new folder"))
+    names = runpy.run_path(str(ROOT / "examples/plot_quickstart.py"))
+    plain, robust = (np.array(names["accuracy"][name]) for name in ("plain", "robust"))
+    assert plain[0] > 0.95
+    assert robust[0] > 0.95
+    assert (np.diff(plain) <= 0).all()
+    assert (np.diff(robust) <= 0).all()
+    assert robust[3] > plain[3] + 0.1
+    printed = capsys.readouterr().out
+    for name, values in names["accuracy"].items():
+        row = re.search(rf"^{name} .*$", printed, re.MULTILINE).group().split()
+        assert row[1:-2] == [f"{value:.3f}" for value in values]
+    picture = plt.imread(tmp_path / "new folder" / "quickstart.png")
+    assert picture.shape[1] > 1000
+    assert picture.std() > 0.1
+
+
+@pytest.mark.usefixtures("few_epochs")
+def test_example_in_the_readme(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(code, {})  # noqa: S102
+    clean, attacked = map(float, re.findall(r"\d\.\d+", capsys.readouterr().out))
+    assert 0.9 < clean <= 1
+    assert 0.5 < attacked < clean
