@@ -55,7 +55,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         :func:`skrobust.penalties.smoothness_from_lambda` for the weight in the paper.
     n_unlabeled : float, default=1
         Unlabeled points per labeled row, also a fraction.
-    unlabeled_radius : float, default=0.6
+    unlabeled_radius : float, default=1.0
         Distance of unlabeled points from their rows, in units of the data scale D, which is the root of the expected
         squared distance of two training rows.
     n_neighbors : int, default=1
@@ -218,7 +218,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         image_shape=None,
         smoothness=0.03,
         n_unlabeled=1,
-        unlabeled_radius=0.6,
+        unlabeled_radius=1.0,
         n_neighbors=1,
         neighbor_radius=0.4,
         unlabeled="gaussian",

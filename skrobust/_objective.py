@@ -84,13 +84,14 @@ class OffSupport:
         anchors = torch.cat([labeled, unlabeled]) if len(unlabeled) else labeled
         points = self.penalty.points(anchors, self.neighborhood)
         # Anchors lead the points, so that where the labeled anchors are the batch itself, one pass serves both terms.
-        first = 0 if labeled is X else len(X)
-        logits = forward(torch.cat([X, points]) if first else points, len(X))
-        supervised = cross_entropy(logits[: len(X)], y, row_weight)
-        penalty = self.penalty.value(points, logits[first:], self.neighborhood)
+        shares_pass = labeled is X
+        logits = forward(points if shares_pass else torch.cat([X, points]), len(X))
+        labeled_logits = logits[: len(X)]
+        supervised = cross_entropy(labeled_logits, y, row_weight)
+        penalty = self.penalty.value(points, logits if shares_pass else logits[len(X) :], self.neighborhood)
         loss = supervised + self.weight * penalty
         terms = {"cross_entropy": supervised, "penalty": penalty, "loss": loss}
-        return {"loss": loss, "terms": terms, "y_pred": logits[: len(X)]}
+        return {"loss": loss, "terms": terms, "y_pred": labeled_logits}
 
     def off_support_fraction(self, tensor, X, generator):
         """Return the share of generated points outside the support of the rows X; NaN if none are generated.

@@ -64,8 +64,8 @@ class LabeledFolds(BaseCrossValidator):
         ----------
         X : array-like of shape (n, ...)
             Rows.
-        y : array-like of shape (n,)
-            Class labels; ``unlabeled_label`` marks rows without one.
+        y : array-like of shape (n,), default=None
+            Class labels, which are needed; ``unlabeled_label`` marks rows without one.
         groups : array-like of shape (n,), default=None
             Groups for splitters that want them; those of unlabeled rows have no effect.
 

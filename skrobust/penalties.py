@@ -74,7 +74,8 @@ class Smoothness(BaseEstimator):
     def value(self, points, logits, neighborhood):
         """Return the penalty, Tensor of shape (), from what :meth:`points` returned and the outputs there."""
         n_anchors = len(points) // (1 + neighborhood.n_neighbors)
-        probability = logits.softmax(dim=-1)
+        # Laid out class by class, since torch's softmax along a short last axis is several times slower.
+        probability = logits.t().softmax(dim=0).t()
         squared_distance = neighborhood.support.squared_norm(_offsets(points, n_anchors))
         # With lengths in noise units, D / sqrt(d) where there is one unit, D^2 * d / |a - a'|^2 is d^2 / length^2.
         return points.shape[-1] ** 2 * mean_squared_slope(_offsets(probability, n_anchors), squared_distance)
@@ -82,10 +83,8 @@ class Smoothness(BaseEstimator):
 
 def _offsets(values, n_anchors):
     """Return values at the neighbors less those at their anchors, shape (n_neighbors, n_anchors, ...)."""
-    neighbors = values[n_anchors:]
-    if len(neighbors) == n_anchors:
-        return (neighbors - values[:n_anchors])[None]
-    return neighbors.unflatten(0, (-1, n_anchors)) - values[:n_anchors]
+    anchors, neighbors = values.split([n_anchors, len(values) - n_anchors])
+    return neighbors.unflatten(0, (-1, n_anchors)) - anchors
 
 
 PENALTIES = {"smoothness": Smoothness}

@@ -31,7 +31,7 @@ class Support:
     ----------
     data_scale : float
         D, the root of the expected squared distance of two training rows.
-    unit : Tensor of shape () or (n_features,)
+    unit : float or Tensor of shape (n_features,)
         Unit of the noise in each feature, such that noise of radius r has the standard deviation ``r * unit``:
         D / sqrt(n_features), or sqrt(2) times the standard deviation of each feature.
     low, high : Tensor of shape (n_features,)
@@ -39,7 +39,7 @@ class Support:
     """
 
     data_scale: float
-    unit: torch.Tensor
+    unit: float | torch.Tensor
     low: torch.Tensor
     high: torch.Tensor
 
@@ -55,22 +55,25 @@ class Support:
         dtype : torch.dtype
         device : torch.device
         """
-        unit = moments.data_scale / math.sqrt(len(moments.mean)) if noise_units == "global" else moments.std * 2**0.5
 
         def tensor(values):
             return torch.as_tensor(values, dtype=dtype, device=device)
 
-        return cls(moments.data_scale, tensor(unit), tensor(moments.low), tensor(moments.high))
+        is_global = noise_units == "global"
+        unit = moments.data_scale / math.sqrt(len(moments.mean)) if is_global else tensor(moments.std * 2**0.5)
+        return cls(moments.data_scale, unit, tensor(moments.low), tensor(moments.high))
 
     def squared_norm(self, displacement):
         """Return squared lengths in noise units: Tensor of shape (..., n_features) to Tensor of shape (...)."""
-        if self.unit.ndim == 0:
-            return torch.linalg.vector_norm(displacement, dim=-1).square() / self._divisor.square()
+        if isinstance(self._divisor, float):
+            return torch.linalg.vector_norm(displacement, dim=-1).square() / self._divisor**2
         return torch.linalg.vector_norm(displacement / self._divisor, dim=-1).square()
 
     @functools.cached_property
     def _divisor(self):
         # A constant feature gets no noise, so that any divisor serves it.
+        if isinstance(self.unit, float):
+            return self.unit or 1.0
         return torch.where(self.unit > 0, self.unit, 1.0)
 
 
@@ -81,7 +84,7 @@ class Gaussian(BaseEstimator):
     --------
     >>> import torch
     >>> from skrobust.unlabeled import Gaussian, Support
-    >>> support = Support(2.0, torch.tensor(1.0), torch.zeros(4), torch.ones(4))
+    >>> support = Support(2.0, 1.0, torch.zeros(4), torch.ones(4))
     >>> points = Gaussian().sample(torch.zeros(1000, 4), support, 0.5, torch.Generator().manual_seed(0))
     >>> round(points.std().item(), 1)
     0.5
@@ -90,7 +93,7 @@ class Gaussian(BaseEstimator):
     def sample(self, X, support, radius, generator):
         """Return one point for each row of X (see the head of this module)."""
         noise = torch.randn(X.shape, generator=generator, device=X.device, dtype=X.dtype)
-        return torch.addcmul(X, noise, radius * support.unit)
+        return noise.mul_(radius * support.unit).add_(X)
 
 
 class Uniform(BaseEstimator):
@@ -105,7 +108,7 @@ class Uniform(BaseEstimator):
     --------
     >>> import torch
     >>> from skrobust.unlabeled import Support, Uniform
-    >>> support = Support(2.0, torch.tensor(1.0), torch.zeros(4), torch.ones(4))
+    >>> support = Support(2.0, 1.0, torch.zeros(4), torch.ones(4))
     >>> points = Uniform().sample(torch.zeros(1000, 4), support, 0.5, torch.Generator().manual_seed(0))
     >>> bool(points.min() >= -0.5), bool(points.max() <= 1.5)
     (True, True)
@@ -131,7 +134,7 @@ class Extrapolation(BaseEstimator):
     --------
     >>> import torch
     >>> from skrobust.unlabeled import Extrapolation, Support
-    >>> support = Support(2.0, torch.tensor(1.0), torch.zeros(1), torch.ones(1))
+    >>> support = Support(2.0, 1.0, torch.zeros(1), torch.ones(1))
     >>> X = torch.tensor([[0.0], [1.0]])
     >>> points = Extrapolation().sample(X, support, 0.5, torch.Generator().manual_seed(2))
     >>> bool((points <= 1.5).all() and (points >= -0.5).all())
@@ -153,6 +156,14 @@ class Pool:
         On the training device, or in main memory if there are too many for that.
     weight : Tensor of shape (n_rows,), default=None
         Probabilities of the rows, up to a factor, on the training device; None means equal ones.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrobust.unlabeled import Pool
+    >>> pool = Pool(torch.tensor([[1.0], [2.0]]), weight=torch.tensor([0.0, 1.0]))
+    >>> pool.sample(torch.zeros(3, 1), None, 1.0, torch.Generator()).flatten()
+    tensor([2., 2., 2.])
     """
 
     def __init__(self, rows, weight=None):
@@ -175,6 +186,14 @@ class Mixture:
     Parameters
     ----------
     samplers : list of samplers
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrobust.unlabeled import Mixture, Pool
+    >>> mixture = Mixture([Pool(torch.tensor([[1.0]])), Pool(torch.tensor([[2.0]]))])
+    >>> mixture.sample(torch.zeros(4, 1), None, 1.0, torch.Generator()).flatten()
+    tensor([1., 1., 2., 2.])
     """
 
     def __init__(self, samplers):
@@ -237,7 +256,7 @@ def off_support_fraction(rows, points, *, quantile=0.99, n_queries=256):
     quantile : float, default=0.99
         Share of the distances of rows that counts as inside the support.
     n_queries : int, default=256
-        Number of rows and of points whose distances are measured.
+        Number of rows whose distances to their nearest other row are measured.
 
     Returns
     -------
@@ -255,7 +274,7 @@ def off_support_fraction(rows, points, *, quantile=0.99, n_queries=256):
     if len(rows) < 2 or not len(points):
         return math.nan
     precise = widest_float(rows.device)
-    rows, points = rows.to(precise), points[:n_queries].to(precise)
+    rows, points = rows.to(precise), points.to(precise)
     between_rows = torch.cdist(rows[:n_queries], rows)
     between_rows.diagonal().fill_(torch.inf)
     threshold = between_rows.amin(dim=1).quantile(quantile)

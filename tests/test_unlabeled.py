@@ -71,7 +71,7 @@ def test_noise_is_the_same_in_every_feature_or_in_units_of_each(X, support):
     def spread(support):
         return (Gaussian().sample(X, support, 0.5, generator()) - X).std(dim=0)
 
-    torch.testing.assert_close(spread(support), (0.5 * support.unit).expand(4), rtol=0.1, atol=0)
+    torch.testing.assert_close(spread(support), torch.full((4,), 0.5 * support.unit, dtype=X.dtype), rtol=0.1, atol=0)
     own = spread(support_of(X, "std"))
     torch.testing.assert_close(own, 0.5 * math.sqrt(2) * X.std(dim=0, correction=0), rtol=0.1, atol=0)
     assert own[3] == 0, "a constant feature gets no noise"

@@ -66,7 +66,10 @@ def _normalized_tail(layer, X, n_labeled):
     # Where activations have half precision, the layer computes its statistics in float32, and so must this.
     precise = X[:n_labeled].to(torch.promote_types(X.dtype, torch.float32))
     variance, mean = torch.var_mean(precise, dim=axes, correction=0, keepdim=True)
-    tail = (X[n_labeled:] - mean) * torch.rsqrt(variance + layer.eps)
-    if not layer.affine:
-        return tail
-    return tail * layer.weight.view(mean.shape) + layer.bias.view(mean.shape)
+    scale = torch.rsqrt(variance + layer.eps)
+    if layer.affine:
+        scale = scale * layer.weight.view(mean.shape)
+    shift = -mean * scale
+    if layer.affine:
+        shift = shift + layer.bias.view(mean.shape)
+    return torch.addcmul(shift, X[n_labeled:], scale)  # one pass over the rows
