@@ -4,8 +4,10 @@ Tests with the marker ``gpu`` need a CUDA device. Most others train on torch's d
 and no values: whatever would wait for a GPU to read a value from it fails there, and so does mixing devices.
 """
 
+import csv
 import math
 import os
+import pathlib
 import pickle
 import random
 import subprocess
@@ -86,7 +88,7 @@ class WitnessSampler(BaseEstimator):
     seen = None
 
     def sample(self, X, support, radius, generator):
-        type(self).seen = {X.device.type, generator.device.type, support.unit.device.type}
+        type(self).seen = {X.device.type, generator.device.type, support.low.device.type}
         return Gaussian().sample(X, support, radius, generator)
 
 
@@ -288,6 +290,26 @@ def test_a_compiled_network_is_compiled_for_shapes_not_for_batches(digits, modul
     clf = small(module=module, max_epochs=3, net_params=params).fit(X, y)
     assert len(graphs) <= 3  # one size of batch, any size of batch, prediction at the check of the network
     assert clf.score(X, y) > 0.5
+
+
+def benchmark(*arguments):
+    path = pathlib.Path(__file__).parents[1] / "examples" / "benchmarks" / "bench_gpu.py"
+    command = [sys.executable, str(path), *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout  # noqa: S603
+
+
+def test_the_benchmark_runs_on_the_cpu(tmp_path):
+    benchmark("--device", "cpu", "--quick", "--out", tmp_path / "gpu.csv")
+    with (tmp_path / "gpu.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["way"] for row in rows} == {"bare loop", "skrobust"}
+    assert all(float(row["rows_per_second"]) > 0 for row in rows)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_the_benchmark_without_a_gpu_says_so_and_writes_nothing(tmp_path):
+    assert "No CUDA GPU" in benchmark("--out", tmp_path / "gpu.csv")
+    assert not list(tmp_path.iterdir())
 
 
 # On a GPU.
