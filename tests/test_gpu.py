@@ -98,6 +98,12 @@ def digits():
     return (X / 16).astype(np.float32), y
 
 
+@pytest.fixture(scope="module")
+def few(digits):
+    X, y = digits
+    return X[:200], y[:200]
+
+
 def small(**params):
     return OffSupportRobustClassifier(**{"max_epochs": 2, "random_state": 0, **params})
 
@@ -148,23 +154,23 @@ def strict_meta(meta, monkeypatch):
 
 @pytest.mark.parametrize("module", ["mlp", BatchNormNet], ids=["mlp", "batch_norm"])
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_batches_stay_on_the_device_and_never_read_from_it(digits, strict_meta, name, module):
-    clf = small(module=module, **strict_meta, **OBJECTIVES[name]).fit(*digits)
+def test_batches_stay_on_the_device_and_never_read_from_it(few, strict_meta, name, module):
+    clf = small(module=module, **strict_meta, **OBJECTIVES[name]).fit(*few)
     assert {p.device.type for p in clf.net_.module_.parameters()} == {"meta"}
 
 
 @pytest.mark.parametrize(
     "params", [{}, {"unlabeled": None}, {"batch_size": 2000}], ids=["mixed", "pool_alone", "one_batch"]
 )
-def test_weighted_rows_and_the_users_unlabeled_rows_stay_there_too(digits, strict_meta, params):
-    X, y = digits
+def test_weighted_rows_and_the_users_unlabeled_rows_stay_there_too(few, strict_meta, params):
+    X, y = few
     partly = np.where(np.arange(len(y)) % 3, y, -1)
     weight = np.linspace(1, 2, len(y))
     small(unlabeled_label=-1, **strict_meta, **params).fit(X, partly, weight, X_unlabeled=X[:50])
 
 
 @pytest.mark.parametrize("read", [torch.Tensor.item, bool, torch.Tensor.cpu, lambda loss: loss + torch.ones(1)])
-def test_the_meta_device_notices_what_would_wait(digits, strict_meta, monkeypatch, read):
+def test_the_meta_device_notices_what_would_wait(few, strict_meta, monkeypatch, read):
     original = _net.OffSupportNet.train_step_single
 
     def reads(net, batch):
@@ -174,12 +180,12 @@ def test_the_meta_device_notices_what_would_wait(digits, strict_meta, monkeypatc
 
     monkeypatch.setattr(_net.OffSupportNet, "train_step_single", reads)
     with pytest.raises((RuntimeError, NotImplementedError, AssertionError), match=r"meta|item|on cpu"):
-        small(**strict_meta).fit(*digits)
+        small(**strict_meta).fit(*few)
 
 
-def test_rows_that_do_not_fit_stay_in_main_memory(digits, meta, monkeypatch):
+def test_rows_that_do_not_fit_stay_in_main_memory(few, meta, monkeypatch):
     monkeypatch.setattr(_training, "fits_on_device", lambda n_bytes, device: False)
-    X, y = digits
+    X, y = few
     clf = small(callbacks=[Witness], unlabeled=WitnessSampler(), early_stopping=True, scoring="loss", **meta)
     clf.fit(X, y, np.linspace(1, 2, len(y)))
     assert Witness.seen == {"cpu"}
