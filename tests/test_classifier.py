@@ -136,6 +136,13 @@ def test_copies_of_a_fitted_classifier_predict_the_same_and_train_on(quick, blob
     assert clf.n_iter_ == len(clf.net_.history) == 3
 
 
+def test_an_unfitted_classifier_can_be_pickled(quick, blobs):
+    loaded = pickle.loads(pickle.dumps(quick(smoothness=0.07)))
+    assert loaded.smoothness == 0.07
+    assert not hasattr(loaded, "net_")
+    assert_same_predictions(loaded.fit(*blobs), quick(smoothness=0.07).fit(*blobs), blobs[0])
+
+
 def test_pandas_frames_behind_a_transformer_keep_their_names(quick, blobs):
     X, y = blobs
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
@@ -489,6 +496,11 @@ def test_optimizers(quick, blobs, optimizer):
     assert clf.net_.optimizer_.param_groups[0]["weight_decay"] == 0.01
 
 
+def test_an_optimizer_without_weight_decay_is_given_none(quick, blobs):
+    clf = quick(optimizer=torch.optim.Rprop, max_epochs=15, lr=0.02).fit(*blobs)
+    assert clf.score(*blobs) > 0.9
+
+
 def test_names_of_skorch_stand_in_for_parameters_left_at_their_defaults(quick, blobs):
     named = quick(net_params={"optimizer__lr": 0.05, "optimizer__weight_decay": 0.3}).fit(*blobs)
     own = quick(lr=0.05, weight_decay=0.3).fit(*blobs)
@@ -768,6 +780,12 @@ def test_a_scorer_is_given_held_out_rows_with_labels_and_weights(quick, blobs):
     assert set(map(tuple, X_valid)) <= set(map(tuple, X))
     assert set(y_valid) == set(predicted) | set(y_valid) == {"a", "b", "c"}
     np.testing.assert_allclose(weight / weight.min(), 1 + (y_valid == "b"))
+
+
+def test_a_score_that_is_never_a_number_stops_training_and_keeps_the_net(quick, blobs):
+    clf = quick(early_stopping=True, scoring=lambda *args: np.nan, max_epochs=10, n_iter_no_change=2).fit(*blobs)
+    assert clf.n_iter_ == 2
+    assert np.isfinite(clf.predict_proba(blobs[0])).all()
 
 
 def test_held_out_rows_are_not_trained_on(quick, blobs, passes):
