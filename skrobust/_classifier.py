@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skrobust import _training
 from skrobust._net import NonFiniteLossError
+from skrobust._net_params import NetParamsMixin
 from skrobust._runtime import explained_out_of_memory, isolated_random_state, resolve_device, resolve_dtype
 from skrobust._schedules import SCHEDULES
 from skrobust._validation import (
@@ -22,6 +23,7 @@ from skrobust._validation import (
     check_known_classes,
     check_same_shape,
     check_training_data,
+    check_two_classes,
     class_weighted,
     encode_labels,
     warn_about_spread,
@@ -32,7 +34,7 @@ from skrobust.torchify import RowNetwork, register
 PREDICTION_ROWS = 2048
 
 
-class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
+class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     r"""Neural network classifier whose decision boundary keeps away from the data.
 
     Most of a space of many dimensions lies outside the support of the data, and there plain training lets the decision
@@ -49,7 +51,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         Width of each hidden layer of ``module="mlp"``.
     image_shape : tuple of int, default=None
         (height, width) or (channels, height, width), if rows of `X` are to be given to the network as images.
-    smoothness : float, default=0.03
+    smoothness : float, default=0.02
         Weight of the penalty on the squared slope of the softmax surface; a pure number, good values are about 0.01
         to 0.1. 0 is plain training. Too large a value makes a classifier that always gives the same answer. See
         :func:`skrobust.penalties.smoothness_from_lambda` for the weight in the paper.
@@ -61,7 +63,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
     n_neighbors : int, default=1
         Points around each anchor at which the softmax outputs are compared with those at the anchor. Not the neighbors
         of a nearest-neighbor method.
-    neighbor_radius : float, default=0.4
+    neighbor_radius : float, default=0.6
         Distance of these points from their anchor, in units of D.
     unlabeled : {"gaussian", "uniform", "extrapolation"}, sampler or None, default="gaussian"
         Where unlabeled points come from: noise around rows, a box around the data, beyond pairs of rows, or an object
@@ -85,7 +87,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         as in the paper; or not at all. ``partial_fit`` keeps it constant.
     optimizer : {"adamw", "adam", "sgd"} or class of torch.optim, default="adamw"
         Fused where torch has a fused variant; "sgd" has a momentum of 0.9.
-    weight_decay : float, default=1e-4
+    weight_decay : float, default=0.1
         Weight decay of the optimizer.
     early_stopping : bool, default=False
         Hold out rows, stop when their score no longer rises, and keep the best weights.
@@ -216,11 +218,11 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         *,
         hidden_layer_sizes=(100,),
         image_shape=None,
-        smoothness=0.03,
+        smoothness=0.02,
         n_unlabeled=1,
         unlabeled_radius=1.0,
         n_neighbors=1,
-        neighbor_radius=0.4,
+        neighbor_radius=0.6,
         unlabeled="gaussian",
         neighbors="gaussian",
         penalty="smoothness",
@@ -231,7 +233,7 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         lr=4e-3,
         lr_schedule="one_cycle",
         optimizer="adamw",
-        weight_decay=1e-4,
+        weight_decay=0.1,
         early_stopping=False,
         scoring=None,
         validation_fraction=0.1,
@@ -280,51 +282,6 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
         self.warm_start = warm_start
         self.verbose = verbose
         self.net_params = net_params
-
-    def get_params(self, deep=True):
-        """Get parameters, those in ``net_params`` under their own names too.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Include the parameters of samplers and penalties, and the entries of ``net_params``.
-
-        Returns
-        -------
-        params : dict
-        """
-        params = super().get_params(deep=deep)
-        return {**params, **self.net_params} if deep and isinstance(self.net_params, dict) else params
-
-    def set_params(self, **params):
-        """Set parameters; those of skorch, such as ``module__dropout``, go into a copy of ``net_params``.
-
-        Parameters
-        ----------
-        **params : dict
-
-        Returns
-        -------
-        self : OffSupportRobustClassifier
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown.
-        """
-        own = {name: value for name, value in params.items() if not _training.belongs_to_skorch(name)}
-        for name in own:
-            owner, _, rest = name.partition("__")
-            if rest and isinstance(own.get(owner, getattr(self, owner, None)), (str, type(None))) and hasattr(self, owner):
-                raise ValueError(
-                    f"{name} cannot be set on {owner}={own.get(owner, getattr(self, owner))!r}: give {owner} an "
-                    "object that has this parameter."
-                )
-        super().set_params(**own)
-        if len(own) < len(params):
-            routed = {name: value for name, value in params.items() if name not in own}
-            self.net_params = {**(self.net_params or {}), **routed}
-        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_unlabeled=None):
@@ -463,46 +420,41 @@ class OffSupportRobustClassifier(ClassifierMixin, BaseEstimator):
 
     def _train(self, run, data, classes, moments, net, random_state):
         """Train a net, new or given, and set the fitted attributes."""
-        if len(classes) < 2:
-            raise ValueError(f"y has only one class, {classes[0]!r}: a classifier needs at least two classes.")
+        check_two_classes(classes)
         codes = encode_labels(data.y, classes)
         weight = class_weighted(data.weight, self.class_weight, classes, codes)
-        seed_net, seed_noise, seed_split, seed_support = random_state.randint(2**31 - 1, size=4).tolist()
+        seeds = _training.Seeds(*random_state.randint(2**31 - 1, size=5).tolist())
         place = self._place(data.X.dtype, net)
-        objective = _training.make_objective(self, place, moments, data, seed_noise)
+        objective = _training.make_objective(self, place, moments, data, seeds.noise)
         if self.noise_units == "global" and objective.uses_noise and data.row_shape is None:
             warn_about_spread(moments.std)
-        fitting, held_out = _training.split_validation(run, self, data.X, codes, weight, seed_split)
-        with isolated_random_state(place.device, seed_net):
+        fitting, held_out = _training.split_validation(run, self, data.X, codes, weight, seeds.split)
+        with isolated_random_state(place.device, seeds.network):
             net = _training.prepared_net(net, run, self, place, data, len(classes))
-        net.objective = objective
-        n_epochs_before = len(net.history)
         self.classes_, self.net_, self._moments = classes, net, moments
-        callbacks = _training.make_callbacks(self, run, net.n_batches(len(fitting[0])), self._validation(held_out, classes))
-        rows = place.rows(*fitting)
-        valid_rows = None if held_out is None else place.rows(*held_out)
+        self.data_scale_ = moments.data_scale
+        self.off_support_fraction_ = objective.off_support_fraction(
+            place.tensor, data.X, place.generator(seeds.support)
+        )
+        n_epochs_before = len(net.history)
         try:
-            _training.train(net, rows, valid_rows, callbacks, n_epochs=run.n_epochs, seed=seed_net)
+            score = self._validation_score(held_out, classes)
+            callbacks = _training.make_callbacks(self, run, net.n_batches(len(fitting[0])), score)
+            rows, valid_rows = place.rows(fitting), place.rows(held_out)
+            _training.train(net, objective, rows, valid_rows, callbacks, n_epochs=run.n_epochs, seed=seeds.order)
         except NonFiniteLossError as error:
             error.is_fitted = len(net.history) - n_epochs_before > 1
-            self._summarize(data, objective, place, seed_support)
             raise
         finally:
-            net.objective = None
-        self._summarize(data, objective, place, seed_support)
-
-    def _summarize(self, data, objective, place, seed):
-        self.history_ = [{key: value for key, value in epoch.items() if key != "batches"} for epoch in self.net_.history]
-        self.n_iter_ = len(self.history_)
-        self.data_scale_ = self._moments.data_scale
-        self.off_support_fraction_ = objective.off_support_fraction(place.tensor, data.X, place.generator(seed))
+            self.history_ = net.epochs()
+            self.n_iter_ = len(self.history_)
 
     def _place(self, data_dtype, net):
         device = resolve_device(self.device)
         float_type = resolve_dtype(self.dtype, data_dtype, device) if net is None else net.float_type
         return _training.Place(device, float_type)
 
-    def _validation(self, held_out, classes):
+    def _validation_score(self, held_out, classes):
         """Return a function without arguments that scores the net as it stands on held-out rows."""
         if held_out is None:
             return None

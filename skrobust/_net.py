@@ -138,6 +138,19 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         if training:
             self._check_finite(means)
 
+    @contextlib.contextmanager
+    def pursuing(self, objective):
+        """Have an objective within this context; a net that is not training holds on to no data."""
+        self.objective = objective
+        try:
+            yield
+        finally:
+            self.objective = None
+
+    def epochs(self):
+        """Return what was recorded of each epoch, a list of dicts."""
+        return [{key: value for key, value in epoch.items() if key != "batches"} for epoch in self.history]
+
     def copied_weights(self):
         """Return a copy of the state of the network."""
         return {name: value.detach().clone() for name, value in self.module_.state_dict().items()}
@@ -203,7 +216,12 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         other = copy.copy(self)
         network = getattr(self.module_, "_orig_mod", self.module_)
         vars(other).update(
-            module_=copy.deepcopy(network).cpu(), device="cpu", objective=None, callbacks=[], callbacks_=[], example=None
+            module_=copy.deepcopy(network).cpu(),
+            device="cpu",
+            objective=None,
+            callbacks=[],
+            callbacks_=[],
+            example=None,
         )
         other.history = copy.copy(self.history)
         # The generator among them: one of a GPU cannot be unpickled without it.

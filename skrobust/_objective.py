@@ -1,7 +1,7 @@
 """The training loss of one batch.
 
-An objective maps a forward function and a batch to a step: the loss, its terms and the outputs. It knows nothing of epochs, optimizers or
-estimators.
+An objective maps a forward function and a batch to a step: the loss, its terms and the outputs. It knows nothing of
+epochs, optimizers or estimators.
 """
 
 import dataclasses

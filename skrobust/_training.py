@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import inspect
 import math
+import typing
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from skorch.callbacks import EpochTimer, PrintLog
 
 from skrobust._callbacks import TrainingProgress, ValidationStop
 from skrobust._net import OffSupportNet
+from skrobust._net_params import checked_net_params
 from skrobust._objective import CrossEntropy, OffSupport
 from skrobust._runtime import fits_on_device, isolated_random_state, limited_threads
 from skrobust._schedules import SCHEDULES, LearningRate
@@ -20,8 +22,17 @@ from skrobust.data import Rows
 from skrobust.penalties import Neighborhood, resolve_penalty
 from skrobust.unlabeled import Mixture, Pool, Support, resolve_sampler
 
-NET_PREFIXES = ("module", "optimizer", "iterator_train", "iterator_valid", "callbacks", "compile")
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+class Seeds(typing.NamedTuple):
+    """Independent seeds for each use of randomness in one call."""
+
+    network: int
+    order: int
+    noise: int
+    split: int
+    support: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +80,11 @@ class Place:
         rows = as_tensor(array, self.float_type)
         return rows.to(self.device) if fits_on_device(rows.nbytes, self.device) else rows
 
-    def rows(self, X, y, weight):
-        """Return labeled rows, all of them where X is kept."""
+    def rows(self, part):
+        """Return labeled rows for (X, y, weight), all of them where X is kept; None for None."""
+        if part is None:
+            return None
+        X, y, weight = part
         X = self.kept(X)
         weight = None if weight is None else as_tensor(weight, self.float_type).to(X.device)
         return Rows(X, torch.from_numpy(y).to(X.device), weight)
@@ -159,7 +173,7 @@ def _make_net(estimator, place, data, n_classes):
         batch_size=estimator.batch_size,
         classes=np.arange(n_classes),
         device=str(place.device),
-        **{"iterator_train__shuffle": True, **_optimizer_params(estimator), **_checked_net_params(estimator)},
+        **{"iterator_train__shuffle": True, **_optimizer_params(estimator), **checked_net_params(estimator)},
     )
 
 
@@ -171,30 +185,6 @@ def _widths(hidden_layer_sizes):
             "no hidden layer."
         )
     return tuple(widths)
-
-
-def belongs_to_skorch(name):
-    """Return whether a parameter is one of skorch's own, to be kept in ``net_params``."""
-    return name == "compile" or ("__" in name and name.split("__")[0] in NET_PREFIXES)
-
-
-def _checked_net_params(estimator):
-    net_params = estimator.net_params or {}
-    for name in net_params:
-        if not belongs_to_skorch(name):
-            raise ValueError(
-                f"net_params has {name!r}, which is not for skorch: use names that begin with one of "
-                f"{', '.join(prefix + '__' for prefix in NET_PREFIXES)}, or 'compile'."
-            )
-    signature = inspect.signature(type(estimator)).parameters
-    for own in ("lr", "weight_decay"):
-        value = getattr(estimator, own)
-        if f"optimizer__{own}" in net_params and value != signature[own].default:
-            raise ValueError(
-                f"{own}={value!r} and optimizer__{own}={net_params[f'optimizer__{own}']!r} in net_params contradict "
-                f"each other: set {own} alone."
-            )
-    return net_params
 
 
 def _optimizer_params(estimator):
@@ -251,7 +241,7 @@ def make_callbacks(estimator, run, n_batches, validation_score):
     return callbacks
 
 
-def train(net, rows, valid_rows, callbacks, *, n_epochs, seed):
+def train(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed):
     """Train a net for some epochs; a KeyboardInterrupt ends training early and leaves the net usable.
 
     Raises
@@ -261,7 +251,7 @@ def train(net, rows, valid_rows, callbacks, *, n_epochs, seed):
     """
     device = torch.device(net.device)
     generator = torch.Generator(device=rows.X.device).manual_seed(seed)
-    with isolated_random_state(device, seed), limited_threads(net.module_, device):
+    with isolated_random_state(device, seed), limited_threads(net.module_, device), net.pursuing(objective):
         vars(net).update(iterator_train__generator=generator, max_epochs=n_epochs, callbacks=callbacks)
         net.initialize_callbacks()
         _check_callback_names(net)

@@ -150,6 +150,18 @@ def check_same_shape(shape, expected, *, name, others):
         raise ValueError(f"{name} has images of shape {shape}, but {others} of shape {expected}: give the same shape.")
 
 
+def check_two_classes(classes):
+    """Check that there is something to tell apart.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes.
+    """
+    if len(classes) < 2:
+        raise ValueError(f"y has only one class, {classes[0]!r}: a classifier needs at least two classes.")
+
+
 def check_known_classes(classes, known):
     """Return the sorted classes of a sequence of partial fits.
 

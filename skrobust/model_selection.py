@@ -51,7 +51,7 @@ class LabeledFolds(BaseCrossValidator):
     """
 
     # With metadata routing, groups given to cross_validate reach the wrapped splitter without further requests.
-    __metadata_request__split = {"groups": True}  # noqa: RUF012
+    __metadata_request__split = {"groups": True}
 
     def __init__(self, cv=None, *, unlabeled_label=-1):
         self.cv = cv

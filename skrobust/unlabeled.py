@@ -20,7 +20,16 @@ from sklearn.base import BaseEstimator
 
 from skrobust.data import widest_float
 
-__all__ = ["Extrapolation", "Gaussian", "Mixture", "Pool", "Support", "Uniform", "off_support_fraction", "resolve_sampler"]
+__all__ = [
+    "Extrapolation",
+    "Gaussian",
+    "Mixture",
+    "Pool",
+    "Support",
+    "Uniform",
+    "off_support_fraction",
+    "resolve_sampler",
+]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,7 @@ def train(loss, X, y, *, n_epochs, seed):
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     network = LeNet((1, 28, 28), 10)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=DEFAULTS.lr, weight_decay=DEFAULTS.weight_decay, fused=True
-    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=DEFAULTS.lr, weight_decay=DEFAULTS.weight_decay, fused=True)
     n_batches = -(-len(X) // DEFAULTS.batch_size)
     for step in range(n_epochs * n_batches):
         if step % n_batches == 0:

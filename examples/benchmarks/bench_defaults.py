@@ -44,7 +44,9 @@ def fold_figures(make_classifier, X, y, train, test, seed):
     rows = torch.from_numpy(model[:-1].transform(X[test]))
     codes = torch.from_numpy(np.searchsorted(model.classes_, y[test]))
     robust = [
-        worst_case(network, rows, codes, [cross_entropy, margin], eps=eps, generator=torch.Generator().manual_seed(seed))
+        worst_case(
+            network, rows, codes, [cross_entropy, margin], eps=eps, generator=torch.Generator().manual_seed(seed)
+        )
         for eps in EPS
     ]
     return [model.score(X[test], y[test]), *(float(standing.double().mean()) for standing in robust), seconds]

@@ -16,16 +16,16 @@ import warnings
 import numpy as np
 import torch
 from common import RESULTS, machine, use_one_thread, write_csv
+from sklearn.neural_network import MLPClassifier
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
-from sklearn.neural_network import MLPClassifier
 from torch.nn import functional
 
 from skrobust import OffSupportRobustClassifier
 from skrobust.modules import MLP
 
 N_ROWS, N_CLASSES, BATCH, N_EPOCHS = 10_000, 10, 128, 6
-SMOOTHNESS, UNLABELED_RADIUS, NEIGHBOR_RADIUS = 0.03, 0.6, 0.4
+DEFAULTS = OffSupportRobustClassifier()
 LIMITS = {
     ("off-support", 20): 1.15,
     ("off-support", 784): 1.05,
@@ -74,11 +74,11 @@ def off_support_step(X_train):
     n_features = X_train.shape[1]
     scale = (2 * X_train.var(dim=0, correction=0).sum()).sqrt().item()
     unit = scale / n_features**0.5
-    weight = SMOOTHNESS * scale**2 * n_features
+    weight = DEFAULTS.smoothness * scale**2 * n_features
 
     def step(network, X, y):
-        anchors = torch.cat([X, X + UNLABELED_RADIUS * unit * torch.randn_like(X)])
-        neighbors = anchors + NEIGHBOR_RADIUS * unit * torch.randn_like(anchors)
+        anchors = torch.cat([X, X + DEFAULTS.unlabeled_radius * unit * torch.randn_like(X)])
+        neighbors = anchors + DEFAULTS.neighbor_radius * unit * torch.randn_like(anchors)
         logits = network(torch.cat([anchors, neighbors]))
         p, q = logits.softmax(dim=1).chunk(2)
         slope = (p - q).square().sum(dim=1) / (neighbors - anchors).square().sum(dim=1)
@@ -91,8 +91,6 @@ def our_epochs(X, y, smoothness):
     EpochEnds.ends.clear()
     OffSupportRobustClassifier(
         smoothness=smoothness,
-        unlabeled_radius=UNLABELED_RADIUS,
-        neighbor_radius=NEIGHBOR_RADIUS,
         max_epochs=N_EPOCHS,
         batch_size=BATCH,
         callbacks=[EpochEnds],
@@ -142,8 +140,8 @@ def one_round(X, y):
     """Return the seconds of each way once, by (task, way)."""
     tensors = torch.from_numpy(X), torch.from_numpy(y)
     epochs = {
-        ("off-support", "bare loop"): lambda: bare_epochs(*tensors, SMOOTHNESS),
-        ("off-support", "skrobust"): lambda: our_epochs(X, y, SMOOTHNESS),
+        ("off-support", "bare loop"): lambda: bare_epochs(*tensors, DEFAULTS.smoothness),
+        ("off-support", "skrobust"): lambda: our_epochs(X, y, DEFAULTS.smoothness),
         ("plain", "bare loop"): lambda: bare_epochs(*tensors, 0),
         ("plain", "skrobust"): lambda: our_epochs(X, y, 0.0),
         ("plain", "skorch"): lambda: skorch_epochs(X, y),

@@ -22,7 +22,7 @@ import time
 
 import numpy as np
 import torch
-from bench_fit import NEIGHBOR_RADIUS, SMOOTHNESS, UNLABELED_RADIUS, EpochEnds, off_support_step, seconds_between
+from bench_fit import EpochEnds, off_support_step, seconds_between
 from common import RESULTS, write_csv
 from torch import nn
 
@@ -127,9 +127,6 @@ class Case:
         OffSupportRobustClassifier(
             module=self.module,
             image_shape=self.shape,
-            smoothness=SMOOTHNESS,
-            unlabeled_radius=UNLABELED_RADIUS,
-            neighbor_radius=NEIGHBOR_RADIUS,
             max_epochs=self.n_epochs,
             batch_size=self.batch_size,
             callbacks=[EpochEnds],

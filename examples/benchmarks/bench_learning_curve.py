@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from bench_mnist import half_width
 from common import RESULTS, machine, use_one_thread, write_csv
-from mnist_data import load
+from mnist_data import load, thinned
 from pgd import cross_entropy, dlr, worst_case
 from torch.nn import functional
 
@@ -82,7 +82,8 @@ def main():
     parser.add_argument("--out", default=RESULTS / "learning_curve.csv")
     options = parser.parse_args()
     use_one_thread()
-    data = load(options.data)
+    X_train, y_train, X_test, y_test = load(options.data)
+    data = X_train, y_train, *thinned(X_test, y_test)
     slice_of_data = torch.from_numpy(data[0][:SLICE])[:, None], torch.from_numpy(data[1][:SLICE]).long()
     per_update = [recipe_updates(*slice_of_data)]
     curve = {}

@@ -43,7 +43,7 @@ def random_start(X, eps, norm, generator):
 
 
 def resists(network, X, y, *, eps, norm=torch.inf, loss=cross_entropy, bounds=None, n_steps=20, generator=None):
-    """Return for each row whether its class is still the answer at every point that PGD with steps of eps / 8 visits."""
+    """Return for each row whether every point that PGD visits, in steps of eps / 8, still gets its class."""
     low, high = (-torch.inf, torch.inf) if bounds is None else bounds
     points = (X + random_start(X, eps, norm, generator)).clamp(low, high)
     standing = torch.ones(len(X), dtype=torch.bool)

@@ -74,7 +74,8 @@ def _resolve_factory(module):
     if callable(module):
         return module
     raise ValueError(
-        f"module={module!r} is unknown: use one of {sorted(MODULES)}, a torch.nn.Module class, a factory or an instance."
+        f"module={module!r} is unknown: use one of {sorted(MODULES)}, a torch.nn.Module class, a factory or an "
+        "instance."
     )
 
 

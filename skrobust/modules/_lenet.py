@@ -40,7 +40,9 @@ class LeNet(nn.Sequential):
     def __init__(self, image_shape, n_classes, activation=nn.ReLU):
         channels, *sides = image_shape
         if min(sides) < SMALLEST_SIDE:
-            raise ValueError(f"LeNet needs images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got {image_shape}.")
+            raise ValueError(
+                f"LeNet needs images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got {image_shape}."
+            )
         padding = 0 if min(sides) // 2 >= 10 else 2
         n_flat = 16 * ((sides[0] // 2 - 4 + 2 * padding) // 2) * ((sides[1] // 2 - 4 + 2 * padding) // 2)
         super().__init__(

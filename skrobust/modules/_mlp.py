@@ -1,5 +1,7 @@
 """Multilayer perceptron."""
 
+import itertools
+
 from torch import nn
 
 
@@ -27,6 +29,6 @@ class MLP(nn.Sequential):
     def __init__(self, n_features, n_classes, hidden_layer_sizes=(100,), activation=nn.ReLU):
         widths = [n_features, *hidden_layer_sizes]
         layers = [nn.Flatten()]
-        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+        for n_in, n_out in itertools.pairwise(widths):
             layers += [nn.Linear(n_in, n_out), activation()]
         super().__init__(*layers, nn.Linear(widths[-1], n_classes))
