@@ -17,15 +17,19 @@ class ValidationStop(Callback):
         Smallest rise that counts.
     patience : int
         Epochs without a rise before training stops.
+    n_free_epochs : int, default=0
+        First epochs, which may pass without a rise: while the learning rate still climbs, a network may not learn yet.
     """
 
-    def __init__(self, score, tol, patience):
+    def __init__(self, score, tol, patience, n_free_epochs=0):
         self.score = score
         self.tol = tol
         self.patience = patience
+        self.n_free_epochs = n_free_epochs
 
     def on_train_begin(self, net, **kwargs):
         """Start without a best score."""
+        self.n_free_left_ = self.n_free_epochs
         self.best_score_ = -math.inf
         self.mark_ = -math.inf
         self.waited_ = 0
@@ -37,7 +41,8 @@ class ValidationStop(Callback):
         if score > self.best_score_:
             self.best_score_ = score
             self.best_weights_ = net.copied_weights()
-        self.waited_ = 0 if score > self.mark_ + self.tol else self.waited_ + 1
+        self.waited_ = 0 if self.n_free_left_ > 0 or score > self.mark_ + self.tol else self.waited_ + 1
+        self.n_free_left_ -= 1
         self.mark_ = max(self.mark_, score)
         if self.waited_ >= self.patience:
             raise KeyboardInterrupt

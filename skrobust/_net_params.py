@@ -54,7 +54,7 @@ class NetParamsMixin:
         if not (nested and hasattr(self, owner)):
             return
         value = params.get(owner, getattr(self, owner))
-        if value is None or isinstance(value, str):
+        if not hasattr(value, "set_params"):
             raise ValueError(
                 f"{name} cannot be set on {owner}={value!r}: give {owner} an object that has this parameter."
             )

@@ -6,8 +6,8 @@ import functools
 import threadpoolctl
 import torch
 
-# Below this many multiply-adds per layer and batch, a second thread costs more than it brings; measured with
-# examples/benchmarks/bench_fit.py.
+# Parameters up to which a network trains on one thread: on two contended ones, searches over small networks were
+# twenty times slower.
 SMALL_NETWORK = 2_000_000
 
 

@@ -30,6 +30,7 @@ def _rise(share):
     return (1 - math.cos(math.pi * share)) / 2
 
 
+WARM_UPS = {"one_cycle": WARM_UP}
 SCHEDULES = {"one_cycle": one_cycle, "constant_cosine": constant_cosine, "constant": constant}
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 import tqdm
 from sklearn.model_selection import train_test_split
-from skorch.callbacks import EpochTimer, PrintLog
+from skorch.callbacks import Callback, EpochTimer, PrintLog
 
 from skrobust._callbacks import TrainingProgress, ValidationStop
 from skrobust._net import OffSupportNet
 from skrobust._net_params import checked_net_params
 from skrobust._objective import CrossEntropy, OffSupport
 from skrobust._runtime import fits_on_device, isolated_random_state, limited_threads
-from skrobust._schedules import SCHEDULES, LearningRate
+from skrobust._schedules import SCHEDULES, WARM_UPS, LearningRate
 from skrobust.data import Rows
 from skrobust.penalties import Neighborhood, resolve_penalty
 from skrobust.unlabeled import Mixture, Pool, Support, resolve_sampler
@@ -230,15 +230,27 @@ def make_callbacks(estimator, run, n_batches, validation_score):
         ("learning_rate", LearningRate(SCHEDULES[run.schedule], run.n_epochs * n_batches)),
     ]
     if validation_score is not None:
-        stop = ValidationStop(validation_score, estimator.tol, estimator.n_iter_no_change)
+        n_warm_up = round(WARM_UPS.get(run.schedule, 0.0) * run.n_epochs)
+        stop = ValidationStop(validation_score, estimator.tol, estimator.n_iter_no_change, n_warm_up)
         callbacks.append(("validation_stop", stop))
-    callbacks += copy.deepcopy(list(estimator.callbacks or []))
+    callbacks += [_copied_callback(callback) for callback in estimator.callbacks or []]
     if estimator.verbose == 1:
         callbacks.append(("progress", TrainingProgress(run.n_epochs)))
     if estimator.verbose > 1:
         # With a sink of its own, for the one of skorch is silent where the net is.
         callbacks.append(("log", PrintLog(sink=tqdm.tqdm.write)))
     return callbacks
+
+
+def _copied_callback(callback):
+    named = callback[-1] if isinstance(callback, tuple) and len(callback) == 2 else callback
+    is_class = isinstance(named, type) and issubclass(named, Callback)
+    if not (is_class or isinstance(named, Callback)):
+        raise ValueError(
+            f"callbacks has {callback!r}, which is not a callback: use instances or classes derived from "
+            "skorch.callbacks.Callback, or pairs (name, callback)."
+        )
+    return copy.deepcopy(callback)
 
 
 def train(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed):

@@ -86,8 +86,8 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
         X, y, weight = X[~marked], y[~marked], None if weight is None else weight[~marked]
     if not len(y):
         raise ValueError(
-            f"y has no labeled row: all are marked unlabeled_label={estimator.unlabeled_label!r}; label some, or set "
-            "unlabeled_label=None."
+            "y has no labeled row of positive weight: label some rows with anything but "
+            f"unlabeled_label={estimator.unlabeled_label!r}, and give them sample_weight."
         )
     mean_weight = 1.0 if weight is None else float(weight.mean())
     return TrainingData(X, y, _normalized(weight), mean_weight, pool, pool_weight, row_shape)

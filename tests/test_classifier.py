@@ -734,18 +734,14 @@ def minus_cross_entropy(estimator, X, y):
 
 @pytest.mark.parametrize("scoring", [None, "loss", "neg_log_loss", "balanced_accuracy", minus_cross_entropy], ids=str)
 def test_early_stopping_keeps_the_best_weights(quick, blobs, scoring):
-    clf = quick(
-        early_stopping=True, scoring=scoring, max_epochs=60, lr=0.05, n_iter_no_change=3, validation_fraction=0.3
-    )
-    clf.fit(*blobs)
+    params = {"scoring": scoring, "max_epochs": 60, "lr": 0.05, "n_iter_no_change": 3, "validation_fraction": 0.3}
+    clf = quick(early_stopping=True, lr_schedule="constant", **params).fit(*blobs)
     scores = [epoch["valid_score"] for epoch in clf.history_]
     assert len(set(scores)) > 1, "the score follows the network"
     assert clf.n_iter_ == len(scores) < 60
     best = int(np.argmax(scores))
     assert len(scores) - 1 - best <= 3
-    again = quick(
-        early_stopping=True, scoring=scoring, max_epochs=60, lr=0.05, n_iter_no_change=3, validation_fraction=0.3
-    )
+    again = quick(early_stopping=True, lr_schedule="constant", **params)
 
     class StopAtBest(Callback):
         def on_epoch_end(self, net, **kwargs):
@@ -754,6 +750,11 @@ def test_early_stopping_keeps_the_best_weights(quick, blobs, scoring):
 
     again.set_params(callbacks=[StopAtBest()]).fit(*blobs)
     assert_same_predictions(clf, again, blobs[0])
+
+
+def test_early_stopping_waits_for_the_learning_rate_to_rise(quick, blobs):
+    clf = quick(early_stopping=True, max_epochs=40, n_iter_no_change=2, scoring=lambda *args: 0.5).fit(*blobs)
+    assert clf.n_iter_ == 12, "the first quarter of the epochs passes whatever the score"
 
 
 def test_the_loss_as_a_score_is_the_log_loss(quick, blobs):
@@ -783,7 +784,8 @@ def test_a_scorer_is_given_held_out_rows_with_labels_and_weights(quick, blobs):
 
 
 def test_a_score_that_is_never_a_number_stops_training_and_keeps_the_net(quick, blobs):
-    clf = quick(early_stopping=True, scoring=lambda *args: np.nan, max_epochs=10, n_iter_no_change=2).fit(*blobs)
+    params = {"scoring": lambda *args: np.nan, "max_epochs": 10, "n_iter_no_change": 2}
+    clf = quick(early_stopping=True, lr_schedule="constant", **params).fit(*blobs)
     assert clf.n_iter_ == 2
     assert np.isfinite(clf.predict_proba(blobs[0])).all()
 

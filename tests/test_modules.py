@@ -159,8 +159,9 @@ class Returns(nn.Module):
         (lambda X: X[None, :, :3], r"got \(1, 5, 3\)"),
         (lambda X: (X[:, :3], None), "got tuple"),
         (lambda X: X[:, :3].softmax(dim=1), r"returns probabilities \(.*\): remove the softmax"),
+        (lambda X: X.relu_()[:, :3], "changes its input in place, which may be your X: set inplace=False"),
     ],
-    ids=["fails", "too few", "vector", "three dimensions", "tuple", "softmax"],
+    ids=["fails", "too few", "vector", "three dimensions", "tuple", "softmax", "in place"],
 )
 def test_a_network_that_returns_no_logits_is_refused(function, message):
     with pytest.raises(ValueError, match=message):

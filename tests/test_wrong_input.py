@@ -80,7 +80,7 @@ def test_wrong_data(quick, X, y, others, message):
 
 
 def test_no_labeled_rows(quick):
-    message = r"y has no labeled row: all are marked unlabeled_label=-1; label some, or set unlabeled_label=None"
+    message = r"y has no labeled row of positive weight: label some rows with anything but unlabeled_label=-1"
     with pytest.raises(ValueError, match=message):
         quick(unlabeled_label=-1).fit(X, np.full(12, -1))
 
@@ -218,6 +218,12 @@ CHOICES = {
         {"net_params": {"callbacks__clip__value": 3}},
         ValueError,
         r"callbacks__clip__value in net_params names no callback: use one of \['learning_rate', 'timer'\]",
+    ),
+    "no callback": ({"callbacks": [3]}, ValueError, "callbacks has 3, which is not a callback: use instances or"),
+    "no named callback": (
+        {"callbacks": [("a", "b")]},
+        ValueError,
+        r"callbacks has \('a', 'b'\), which is not a callback",
     ),
     "two learning rates": (
         {"lr": 0.01, "net_params": {"optimizer__lr": 0.1}},

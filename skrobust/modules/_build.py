@@ -110,7 +110,7 @@ def check_logits(network, rows, n_classes):
     Raises
     ------
     ValueError
-        If the network fails on the rows, returns another shape, or returns probabilities.
+        If the network fails on the rows, changes them, returns another shape, or returns probabilities.
 
     Examples
     --------
@@ -119,9 +119,10 @@ def check_logits(network, rows, n_classes):
     >>> check_logits(torch.nn.Linear(4, 3), torch.zeros(2, 4), n_classes=3)
     """
     name = type(network).__name__
+    given = rows.clone()
     try:
         with torch.no_grad():
-            outputs = network.eval()(rows)
+            outputs = network.eval()(given)
     except Exception as error:
         raise ValueError(
             f"module {name} failed on rows of shape {tuple(rows.shape)}: {type(error).__name__}: {error} "
@@ -134,6 +135,10 @@ def check_logits(network, rows, n_classes):
         raise ValueError(
             f"module {name} must return one logit for each of {n_classes} classes, shape {(len(rows), n_classes)}, "
             f"got {shape}: set its number of outputs to {n_classes}."
+        )
+    if not torch.equal(given, rows):
+        raise ValueError(
+            f"module {name} changes its input in place, which may be your X: set inplace=False in its first layers."
         )
     if _are_probabilities(outputs):
         raise ValueError(
