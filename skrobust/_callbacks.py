@@ -49,6 +49,7 @@ class ValidationStop(Callback):
 
     def on_train_end(self, net, **kwargs):
         """Put the best weights back."""
+        self.score = None  # it holds on to rows
         if hasattr(self, "best_weights_"):
             net.module_.load_state_dict(self.best_weights_)
 
@@ -78,5 +79,10 @@ class TrainingProgress(Callback):
 
     def on_train_end(self, net, **kwargs):
         """Close the bar."""
-        self.bar_.close()
-        del self.bar_
+        self.close()
+
+    def close(self):
+        """Close the bar, if it is open: skorch does not end training that raises."""
+        if hasattr(self, "bar_"):
+            self.bar_.close()
+            del self.bar_

@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skrobust import _training
+from skrobust._labels import check_known_classes, check_two_classes, class_weighted, encode_labels
 from skrobust._net import NonFiniteLossError
 from skrobust._net_params import NetParamsMixin
 from skrobust._runtime import explained_out_of_memory, isolated_random_state, resolve_device, resolve_dtype
@@ -20,12 +21,9 @@ from skrobust._schedules import SCHEDULES
 from skrobust._validation import (
     FLOATS,
     as_rows,
-    check_known_classes,
     check_same_shape,
     check_training_data,
-    check_two_classes,
-    class_weighted,
-    encode_labels,
+    takes_sample_weight,
     warn_about_spread,
 )
 from skrobust.data import Moments
@@ -314,7 +312,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
             data = check_training_data(self, X, y, sample_weight, X_unlabeled, reset=not continuing)
             classes = self.classes_ if continuing else np.unique(data.y)
             net = self.net_.without_training_state() if continuing else None
-            run = _training.Run(self.max_epochs, self.lr_schedule, self.early_stopping)
+            run = _training.Run(self.max_epochs, self.lr_schedule)
             random_state = check_random_state(self.random_state)
             self._train(run, data, classes, Moments.of(data.X, data.weight), net, random_state)
         return self
@@ -350,7 +348,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         with self._unchanged_on_failure(), explained_out_of_memory(self.device, self.batch_size):
             continuing = hasattr(self, "net_")
             data = check_training_data(self, X, y, sample_weight, X_unlabeled, reset=not continuing)
-            known = check_known_classes(classes, self.classes_ if continuing else None)
+            known = check_known_classes(classes, self.classes_ if continuing else None, self.unlabeled_label)
             if self.class_weight == "balanced":
                 raise ValueError(
                     "class_weight='balanced' is unknown to partial_fit, which sees one chunk at a time: set "
@@ -428,19 +426,19 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         objective = _training.make_objective(self, place, moments, data, seeds.noise)
         if self.noise_units == "global" and objective.uses_noise and data.row_shape is None:
             warn_about_spread(moments.std)
-        fitting, held_out = _training.split_validation(run, self, data.X, codes, weight, seeds.split)
+        fitting, held_out = _training.split_validation(run, self, codes, seeds.split)
         with isolated_random_state(place.device, seeds.network):
             net = _training.prepared_net(net, run, self, place, data, len(classes))
         self.classes_, self.net_, self._moments = classes, net, moments
         self.data_scale_ = moments.data_scale
-        self.off_support_fraction_ = objective.off_support_fraction(
-            place.tensor, data.X, place.generator(seeds.support)
-        )
+        if not (run.is_partial and hasattr(self, "off_support_fraction_")):
+            generator = place.generator(seeds.support)
+            self.off_support_fraction_ = objective.off_support_fraction(place.tensor, data.X, generator)
         n_epochs_before = len(net.history)
         try:
-            score = self._validation_score(held_out, classes)
-            callbacks = _training.make_callbacks(self, run, net.n_batches(len(fitting[0])), score)
-            rows, valid_rows = place.rows(fitting), place.rows(held_out)
+            rows, valid_rows = (place.rows(data.X, codes, weight, part) for part in (fitting, held_out))
+            score = self._validation_score(data, held_out)
+            callbacks = _training.make_callbacks(self, run, len(net.get_iterator(rows, training=True)), score)
             _training.train(net, objective, rows, valid_rows, callbacks, n_epochs=run.n_epochs, seed=seeds.order)
         except NonFiniteLossError as error:
             error.is_fitted = len(net.history) - n_epochs_before > 1
@@ -454,19 +452,20 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         float_type = resolve_dtype(self.dtype, data_dtype, device) if net is None else net.float_type
         return _training.Place(device, float_type)
 
-    def _validation_score(self, held_out, classes):
+    def _validation_score(self, data, held_out):
         """Return a function without arguments that scores the net as it stands on held-out rows."""
         if held_out is None:
             return None
         if self.scoring == "loss":
             return lambda: -self.net_.history[-1]["valid_loss"]
-        X, codes, weight = held_out
         judged = type(self)()  # not copy.copy, which copies the net too (see __getstate__)
         vars(judged).update(vars(self))
         vars(judged).pop("feature_names_in_", None)  # the held-out rows are an array
         scorer = check_scoring(judged, scoring=self.scoring)
-        weights = {} if weight is None else {"sample_weight": weight}
-        return lambda: scorer(judged, X, classes[codes], **weights)
+        X, y, weights = data.X[held_out], data.y[held_out], {}
+        if data.weight is not None and takes_sample_weight(scorer):
+            weights["sample_weight"] = data.weight[held_out]
+        return lambda: scorer(judged, X, y, **weights)
 
     @contextlib.contextmanager
     def _unchanged_on_failure(self):

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import math
+import warnings
 
 import skorch
 import torch
@@ -115,7 +116,21 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         """Train, remembering the weights of the last good epoch."""
         self.good_weights_ = self.copied_weights()
         with labeled_batch_norm(self.module_) as self.labeled_:
-            return super().fit_loop(X, y, epochs, **fit_params)
+            try:
+                return super().fit_loop(X, y, epochs, **fit_params)
+            except KeyboardInterrupt:
+                # Between epochs it is how callbacks end training; within one it is the user's.
+                if len(self.history) and "train_loss" not in self.history[-1]:
+                    self._forget_unfinished_epoch()
+                raise
+
+    def _forget_unfinished_epoch(self):
+        del self.history[-1]
+        self.was_interrupted_ = True
+        warnings.warn(
+            f"Training was interrupted after {len(self.history)} whole epochs: the network is kept as it stands.",
+            stacklevel=2,
+        )
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one epoch and record the mean of each term.
@@ -184,10 +199,6 @@ class OffSupportNet(skorch.NeuralNetClassifier):
     def _forget_optimizer(self):
         # Its running moments may be as broken as the step that failed; training on makes a new one.
         vars(self).pop("optimizer_", None)
-
-    def n_batches(self, n_rows):
-        """Return the number of batches in an epoch of that many rows."""
-        return math.ceil(n_rows / self.batch_size)
 
     def predicted(self, rows, reduce, chunk_size):
         """Yield reduced logits of flat rows, chunk by chunk, on the CPU.

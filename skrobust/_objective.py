@@ -15,7 +15,7 @@ from skrobust.penalties import Neighborhood
 from skrobust.unlabeled import Support, off_support_fraction
 
 REFERENCE_ROWS = 10_000
-N_QUERIES = 256
+N_QUERIES = 1_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +108,7 @@ class OffSupport:
         shown = torch.randperm(len(X), generator=generator, device=generator.device)[:REFERENCE_ROWS].cpu().numpy()
         rows = tensor(X[shown])
         points = self.generated.sample(rows[:N_QUERIES], self.support, self.radius, generator)
+        _check_points(points, rows[:N_QUERIES], self.generated)
         return off_support_fraction(rows, points, n_queries=N_QUERIES)
 
     def anchors(self, X, row_weight=None):
@@ -126,9 +127,9 @@ class OffSupport:
         """
         draws = self._draws(X, row_weight)
         labeled = X if row_weight is None and self.full_batch is None else draws(self.full_batch or len(X))
-        n_unlabeled = round(self.n_unlabeled * len(labeled))
-        if not n_unlabeled:
+        if not self.n_unlabeled:
             return labeled, labeled[:0]
+        n_unlabeled = max(1, round(self.n_unlabeled * len(labeled)))
         return labeled, self.sampler.sample(draws(n_unlabeled), self.support, self.radius, self.generator)
 
     def _draws(self, X, row_weight):
@@ -139,3 +140,15 @@ class OffSupport:
         weight = X.new_ones(len(X)) if row_weight is None else row_weight
         position = X @ self.projection
         return lambda n: X[systematic_sample(position, weight, n, self.generator)]
+
+
+def _check_points(points, rows, sampler):
+    """Check once that a sampler keeps its promise: one finite point for each row."""
+    shape = tuple(points.shape) if isinstance(points, torch.Tensor) else type(points).__name__
+    if shape != tuple(rows.shape):
+        raise ValueError(
+            f"unlabeled={sampler!r} returned {shape} for rows of shape {tuple(rows.shape)}: its method sample must "
+            "return a tensor with one point for each row."
+        )
+    if not bool(points.isfinite().all()):
+        raise ValueError(f"unlabeled={sampler!r} returned points that are not finite: mend its method sample.")

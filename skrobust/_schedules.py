@@ -54,6 +54,7 @@ class LearningRate(Callback):
     def on_train_begin(self, net, **kwargs):
         """Remember the peak of each parameter group."""
         self.step_ = 0
+        self.factor_ = 1.0
         self.groups_ = [(group, group["lr"]) for group in net.optimizer_.param_groups]
 
     def on_batch_begin(self, net, training=False, **kwargs):
@@ -61,8 +62,10 @@ class LearningRate(Callback):
         if not training:
             return
         factor = self.schedule((self.step_ + 0.5) / self.n_steps)
-        for group, peak in self.groups_:
-            group["lr"] = peak * factor
+        if factor != self.factor_:  # a constant rate is left to callbacks of the user, such as LRScheduler
+            for group, peak in self.groups_:
+                group["lr"] = peak * factor
+        self.factor_ = factor
         self.step_ += 1
 
     def on_epoch_end(self, net, **kwargs):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import tqdm
 from sklearn.model_selection import train_test_split
-from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
 
 from skrobust._callbacks import TrainingProgress, ValidationStop
 from skrobust._net import OffSupportNet
@@ -44,18 +44,16 @@ class Run:
     n_epochs : int
     schedule : str
         Name of the learning-rate schedule.
-    early_stopping : bool, default=False
-    keeps_optimizer : bool, default=False
-        Go on with the state of the optimizer, if there is one.
+    is_partial : bool, default=False
+        Whether this is one of several calls that see the data in chunks: the optimizer goes on, nothing is held out.
     """
 
     n_epochs: int
     schedule: str
-    early_stopping: bool = False
-    keeps_optimizer: bool = False
+    is_partial: bool = False
 
 
-PARTIAL_FIT = Run(n_epochs=1, schedule="constant", keeps_optimizer=True)
+PARTIAL_FIT = Run(n_epochs=1, schedule="constant", is_partial=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +78,13 @@ class Place:
         rows = as_tensor(array, self.float_type)
         return rows.to(self.device) if fits_on_device(rows.nbytes, self.device) else rows
 
-    def rows(self, part):
-        """Return labeled rows for (X, y, weight), all of them where X is kept; None for None."""
+    def rows(self, X, codes, weight, part):
+        """Return the labeled rows that an index chooses, all of them where X is kept; None for None."""
         if part is None:
             return None
-        X, y, weight = part
-        X = self.kept(X)
-        weight = None if weight is None else as_tensor(weight, self.float_type).to(X.device)
-        return Rows(X, torch.from_numpy(y).to(X.device), weight)
+        X = self.kept(X[part])
+        weight = None if weight is None else as_tensor(weight[part], self.float_type).to(X.device)
+        return Rows(X, torch.from_numpy(codes[part]).to(X.device), weight)
 
     def generator(self, seed):
         """Return a random generator on the device."""
@@ -147,11 +144,14 @@ def prepared_net(net, run, estimator, place, data, n_classes):
     """Return a net that is ready to train: a new one, or the given one on its device with its optimizer."""
     if net is None:
         return _make_net(estimator, place, data, n_classes).initialize()
+    settings = _training_settings(estimator)
+    vars(net).update(settings)
     net.move_to(place.device)
-    if run.keeps_optimizer and hasattr(net, "optimizer_"):
-        return net.set_params(lr=estimator.lr)
-    net.lr = estimator.lr
-    return net.initialize_optimizer()
+    if not (run.is_partial and hasattr(net, "optimizer_")):
+        return net.initialize_optimizer()
+    for group in net.optimizer_.param_groups:
+        group["lr"] = settings.get("optimizer__lr", estimator.lr)
+    return net
 
 
 def _make_net(estimator, place, data, n_classes):
@@ -165,16 +165,26 @@ def _make_net(estimator, place, data, n_classes):
         estimator.module,
         sizes=sizes,
         # Copies of one row would do for the shapes, but batch normalization and constant rows make poor tests.
-        example=as_tensor(data.X[:8], place.float_type),
+        example=as_tensor(data.X[:8].copy(), place.float_type),
         row_shape=data.row_shape,
         float_type=place.float_type,
         autocast=estimator.dtype == "bfloat16",
-        lr=estimator.lr,
-        batch_size=estimator.batch_size,
         classes=np.arange(n_classes),
         device=str(place.device),
-        **{"iterator_train__shuffle": True, **_optimizer_params(estimator), **checked_net_params(estimator)},
+        **_training_settings(estimator),
+        **{name: value for name, value in checked_net_params(estimator).items() if _shapes_network(name)},
     )
+
+
+def _training_settings(estimator):
+    """Return skorch's parameters of how a network trains; the others shape it and hold until it is made anew."""
+    own = {name: value for name, value in checked_net_params(estimator).items() if not _shapes_network(name)}
+    lr_and_size = {"lr": estimator.lr, "batch_size": estimator.batch_size, "iterator_train__shuffle": True}
+    return {**lr_and_size, **_optimizer_params(estimator), **own}
+
+
+def _shapes_network(name):
+    return name.split("__")[0] in ("module", "compile")
 
 
 def _widths(hidden_layer_sizes):
@@ -205,22 +215,19 @@ def _optimizer_params(estimator):
     return params
 
 
-def split_validation(run, estimator, X, y, weight, seed):
-    """Return (X, y, weight) for training and for validation; for the latter None without early stopping."""
-    if not run.early_stopping:
-        return (X, y, weight), None
-    n_classes, n_valid = len(np.unique(y)), math.ceil(estimator.validation_fraction * len(y))
-    if min(n_valid, len(y) - n_valid) < n_classes:
+def split_validation(run, estimator, codes, seed):
+    """Return the indices of rows for training and for validation; for the latter None without early stopping."""
+    if run.is_partial or not estimator.early_stopping:
+        return slice(None), None
+    n_rows, n_classes = len(codes), len(np.unique(codes))
+    n_valid = math.ceil(estimator.validation_fraction * n_rows)
+    if min(n_valid, n_rows - n_valid) < n_classes:
         raise ValueError(
-            f"validation_fraction={estimator.validation_fraction!r} holds out {n_valid} of {len(y)} rows, but both "
+            f"validation_fraction={estimator.validation_fraction!r} holds out {n_valid} of {n_rows} rows, but both "
             f"parts need a row of each of the {n_classes} classes: change it, or set early_stopping=False."
         )
-    train, valid = train_test_split(
-        np.arange(len(y)), test_size=estimator.validation_fraction, stratify=y, random_state=seed
-    )
-    return tuple(
-        (X[index], y[index], None if weight is None else weight[index]) for index in (np.sort(train), np.sort(valid))
-    )
+    parts = train_test_split(np.arange(n_rows), test_size=n_valid, stratify=codes, random_state=seed)
+    return tuple(np.sort(part) for part in parts)
 
 
 def make_callbacks(estimator, run, n_batches, validation_score):
@@ -233,7 +240,7 @@ def make_callbacks(estimator, run, n_batches, validation_score):
         n_warm_up = round(WARM_UPS.get(run.schedule, 0.0) * run.n_epochs)
         stop = ValidationStop(validation_score, estimator.tol, estimator.n_iter_no_change, n_warm_up)
         callbacks.append(("validation_stop", stop))
-    callbacks += [_copied_callback(callback) for callback in estimator.callbacks or []]
+    callbacks += [_copied_callback(callback, run.schedule) for callback in estimator.callbacks or []]
     if estimator.verbose == 1:
         callbacks.append(("progress", TrainingProgress(run.n_epochs)))
     if estimator.verbose > 1:
@@ -242,13 +249,18 @@ def make_callbacks(estimator, run, n_batches, validation_score):
     return callbacks
 
 
-def _copied_callback(callback):
+def _copied_callback(callback, schedule):
     named = callback[-1] if isinstance(callback, tuple) and len(callback) == 2 else callback
-    is_class = isinstance(named, type) and issubclass(named, Callback)
-    if not (is_class or isinstance(named, Callback)):
+    kind = named if isinstance(named, type) else type(named)
+    if not issubclass(kind, Callback):
         raise ValueError(
             f"callbacks has {callback!r}, which is not a callback: use instances or classes derived from "
             "skorch.callbacks.Callback, or pairs (name, callback)."
+        )
+    if issubclass(kind, LRScheduler) and schedule != "constant":
+        raise ValueError(
+            f"callbacks has an LRScheduler, but lr_schedule={schedule!r} sets the learning rate: set "
+            "lr_schedule='constant'."
         )
     return copy.deepcopy(callback)
 
@@ -267,7 +279,14 @@ def train(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed):
         vars(net).update(iterator_train__generator=generator, max_epochs=n_epochs, callbacks=callbacks)
         net.initialize_callbacks()
         _check_callback_names(net)
-        net.partial_fit((rows, valid_rows))
+        try:
+            net.partial_fit((rows, valid_rows))
+        finally:
+            for _, callback in net.callbacks_:
+                if isinstance(callback, TrainingProgress):
+                    callback.close()
+        if not len(net.history):
+            raise KeyboardInterrupt
 
 
 def _check_callback_names(net):

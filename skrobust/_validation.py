@@ -1,13 +1,15 @@
 """From what users pass to checked arrays: images as rows, labels as codes, unlabeled rows set apart."""
 
 import dataclasses
+import inspect
 import math
 import warnings
 
 import numpy as np
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
+
+from skrobust._labels import marked_unlabeled, normalized, plain_labels
 
 FLOATS = (np.float64, np.float32)
 # Standard deviations of raw columns that differ by more than this call for a scaler; the pixels of images and the
@@ -71,26 +73,23 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
         fitted_shape = estimator.net_.row_shape
         check_same_shape(row_shape, fitted_shape, name="X", others="the classifier was fitted on images")
     X, y = validate_data(estimator, X, y, dtype=FLOATS, reset=reset)
-    check_classification_targets(y)
-    y = column_or_1d(y)
-    weight = None
+    y, weight = column_or_1d(y), None
     if sample_weight is not None:
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     pool = _check_unlabeled(X_unlabeled, estimator, X, row_shape)
-    if weight is not None and not weight.all():
-        X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+    counted = np.ones(len(y), dtype=bool) if weight is None else weight > 0
     marked = marked_unlabeled(y, estimator.unlabeled_label)
-    pool_weight = None
-    if marked.any():
-        pool, pool_weight = _joined_pool(X, weight, marked, pool)
-        X, y, weight = X[~marked], y[~marked], None if weight is None else weight[~marked]
+    pool, pool_weight = _joined_pool(_chosen(X, counted & marked), _chosen(weight, counted & marked), pool)
+    X, y, weight = (_chosen(array, counted & ~marked) for array in (X, y, weight))
     if not len(y):
         raise ValueError(
             "y has no labeled row of positive weight: label some rows with anything but "
             f"unlabeled_label={estimator.unlabeled_label!r}, and give them sample_weight."
         )
+    y = plain_labels(y)
+    check_classification_targets(y)
     mean_weight = 1.0 if weight is None else float(weight.mean())
-    return TrainingData(X, y, _normalized(weight), mean_weight, pool, pool_weight, row_shape)
+    return TrainingData(X, y, normalized(weight), mean_weight, pool, pool_weight, row_shape)
 
 
 def as_rows(X, image_shape):
@@ -108,6 +107,7 @@ def as_rows(X, image_shape):
         If `X` and `image_shape` contradict each other.
     """
     expected = None if image_shape is None else full_image_shape(image_shape)
+    X = np.asarray(X) if isinstance(X, (list, tuple)) and expected is not None else X
     n_dimensions = np.ndim(X) if isinstance(X, (list, tuple)) else getattr(X, "ndim", 2)
     if n_dimensions in (3, 4):
         images = np.asarray(X)
@@ -150,68 +150,11 @@ def check_same_shape(shape, expected, *, name, others):
         raise ValueError(f"{name} has images of shape {shape}, but {others} of shape {expected}: give the same shape.")
 
 
-def check_two_classes(classes):
-    """Check that there is something to tell apart.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two classes.
-    """
-    if len(classes) < 2:
-        raise ValueError(f"y has only one class, {classes[0]!r}: a classifier needs at least two classes.")
-
-
-def check_known_classes(classes, known):
-    """Return the sorted classes of a sequence of partial fits.
-
-    Parameters
-    ----------
-    classes : array-like or None
-        As passed in this call.
-    known : ndarray or None
-        As learned before; None in the first call.
-
-    Raises
-    ------
-    ValueError
-        If the first call names no classes, or a later one names others.
-    """
-    if classes is None and known is None:
-        raise ValueError("classes=None in the first call of partial_fit: pass every class there will ever be.")
-    if known is None:
-        return np.unique(classes)
-    if classes is not None and not np.array_equal(np.unique(classes), known):
-        raise ValueError(
-            f"classes={np.unique(classes).tolist()} differ from those of the first call, {known.tolist()}: leave "
-            "classes out, or fit anew."
-        )
-    return known
-
-
-def encode_labels(y, classes):
-    """Return y as indices into the sorted array of classes.
-
-    Raises
-    ------
-    ValueError
-        If a label is not among the classes.
-    """
-    new = np.setdiff1d(y, classes)
-    if len(new):
-        raise ValueError(
-            f"y has labels {new.tolist()} that are not among the classes {classes.tolist()}: name every class in the "
-            "first call, with partial_fit(X, y, classes=...), or fit anew."
-        )
-    return np.searchsorted(classes, y)
-
-
-def class_weighted(weight, class_weight, classes, codes):
-    """Return row weights multiplied by class weights, with mean 1, or None if all are equal."""
-    if class_weight is None:
-        return weight
-    per_class = compute_class_weight(class_weight, classes=classes, y=classes[codes], sample_weight=weight)
-    return _normalized(per_class[codes] * (1.0 if weight is None else weight))
+def takes_sample_weight(scorer):
+    """Return whether a scorer, of scikit-learn or any callable, takes sample_weight."""
+    if hasattr(scorer, "_accept_sample_weight"):
+        return scorer._accept_sample_weight()
+    return "sample_weight" in inspect.signature(scorer).parameters
 
 
 def warn_about_spread(std):
@@ -222,13 +165,19 @@ def warn_about_spread(std):
             f"The standard deviations of the columns of X go up to {moving[-1] / moving[(len(moving) - 1) // 2]:.3g} "
             "times their median, but the training noise is the same in every column: put a StandardScaler before this "
             "classifier in a Pipeline, or set noise_units='std'.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
 def _check_unlabeled(X_unlabeled, estimator, X, row_shape):
     if X_unlabeled is None:
         return None
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None and hasattr(X_unlabeled, "columns") and list(X_unlabeled.columns) != list(names):
+        raise ValueError(
+            f"X_unlabeled has the columns {list(X_unlabeled.columns)}, but X has {list(names)}: give both the same "
+            "columns in the same order."
+        )
     rows, unlabeled_shape = as_rows(X_unlabeled, estimator.image_shape)
     check_same_shape(unlabeled_shape, row_shape, name="X_unlabeled", others="X has images")
     rows = check_array(rows, dtype=FLOATS, input_name="X_unlabeled", ensure_min_samples=0)
@@ -246,24 +195,17 @@ def _check_unlabeled(X_unlabeled, estimator, X, row_shape):
     return rows if len(rows) else None
 
 
-def marked_unlabeled(y, unlabeled_label):
-    """Return which labels of an array mark an unlabeled row: ndarray of bool; with None, no label does."""
-    if unlabeled_label is None:
-        return np.zeros(len(y), dtype=bool)
-    return np.asarray([label == unlabeled_label for label in y.tolist()], dtype=bool)
+def _chosen(array, mask):
+    """Return the rows of an array that a mask chooses, without a copy if it chooses all; None for None."""
+    return array if array is None or mask.all() else array[mask]
 
 
-def _joined_pool(X, weight, marked, pool):
-    """Return all unlabeled rows together with their weights."""
-    marked_weight = None if weight is None else weight[marked]
+def _joined_pool(marked, marked_weight, pool):
+    """Return all unlabeled rows together with their weights; None for either if there is nothing to say."""
+    if not len(marked):
+        return pool, None
     if pool is None:
-        return X[marked], marked_weight
+        return marked, marked_weight
     if marked_weight is not None:
         marked_weight = np.concatenate([marked_weight, np.full(len(pool), marked_weight.mean())])
-    return np.concatenate([X[marked], pool]), marked_weight
-
-
-def _normalized(weight):
-    if weight is None or np.ptp(weight) == 0:
-        return None
-    return weight / weight.mean()
+    return np.concatenate([marked, pool]), marked_weight

@@ -7,7 +7,7 @@ from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import column_or_1d
 
-from skrobust._validation import marked_unlabeled
+from skrobust._labels import marked_unlabeled, plain_labels
 
 __all__ = ["LabeledFolds"]
 
@@ -144,12 +144,7 @@ class LabeledFolds(BaseCrossValidator):
                 "set another unlabeled_label."
             )
         groups = None if groups is None else _safe_indexing(groups, labeled)
-        return labeled, unlabeled, (_safe_indexing(X, labeled), _plain(y[labeled]), groups)
-
-
-def _plain(y):
-    # Without the mark, an array of Python objects may be one of numbers, which is what splitters know.
-    return np.asarray(y.tolist()) if y.dtype == object else y
+        return labeled, unlabeled, (_safe_indexing(X, labeled), plain_labels(y[labeled]), groups)
 
 
 def _check_rows(splitter, train, test, n_labeled):

@@ -97,7 +97,7 @@ def test_the_loss_is_the_sum_of_its_terms(batch):
     torch.testing.assert_close(terms["loss"], terms["cross_entropy"] + 0.5 * terms["penalty"])
 
 
-@pytest.mark.parametrize(("n_unlabeled", "expected"), [(0, 0), (0.04, 0), (0.5, 5), (1, 10), (1.3, 13), (3, 30)])
+@pytest.mark.parametrize(("n_unlabeled", "expected"), [(0, 0), (0.04, 1), (0.5, 5), (1, 10), (1.3, 13), (3, 30)])
 def test_the_number_of_unlabeled_points_may_be_a_fraction(batch, n_unlabeled, expected):
     labeled, unlabeled = objective_of(batch[0], n_unlabeled=n_unlabeled).anchors(batch[0])
     assert labeled is batch[0]
