@@ -26,8 +26,8 @@ lint: $(STAMP) ## Check style and formatting.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(STAMP) ## Run the benchmarks that need no data but their own; BENCH names others.
-	for script in $(or $(BENCH),examples/benchmarks/bench_fit.py); do $(BIN)/python $$script || exit 1; done
+bench: $(STAMP) ## Run the benchmarks that need no data file; BENCH names others.
+	for script in $(or $(BENCH),$(addprefix examples/benchmarks/bench_,fit.py defaults.py memory.py)); do $(BIN)/python $$script || exit 1; done
 
 clean: ## Remove what was built, not .venv.
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage htmlcov quickstart.png

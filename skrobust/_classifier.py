@@ -77,7 +77,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
     max_epochs : int, default=100
         Passes over the training rows.
     batch_size : int, default=64
-        Labeled rows per step.
+        Labeled rows per step. If all rows fit into one batch, that many anchors are drawn from them.
     lr : float, default=4e-3
         Learning rate, at its peak.
     lr_schedule : {"one_cycle", "constant_cosine", "constant"}, default="one_cycle"
@@ -88,19 +88,21 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
     weight_decay : float, default=0.1
         Weight decay of the optimizer.
     early_stopping : bool, default=False
-        Hold out rows, stop when their score no longer rises, and keep the best weights.
+        Hold out rows, stop when their score no longer rises, and keep the best weights. ``partial_fit`` never does.
     scoring : str, callable or None, default=None
         Score for early stopping: None is accuracy, "loss" is the cross-entropy, else a scorer of scikit-learn.
     validation_fraction : float, default=0.1
         Share of rows to hold out for early stopping.
     n_iter_no_change : int, default=10
-        Epochs without a better score before training stops early.
+        Epochs without a better score before training stops early; epochs in which the one-cycle schedule still raises
+        the learning rate do not count.
     tol : float, default=1e-4
         Smallest rise of the score that counts.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes.
     callbacks : list of skorch callbacks, default=None
-        As in skorch: instances, classes, or pairs of name and callback. They are copied.
+        As in skorch: instances, classes, or pairs of name and callback. They are copied. The history has the means of
+        epochs, not the losses of single batches. An LRScheduler needs ``lr_schedule="constant"``.
     device : str, default="auto"
         "auto" is CUDA, else MPS, else the CPU; or a device of torch.
     dtype : {"auto", "float32", "float64", "bfloat16"}, default="auto"
@@ -111,7 +113,8 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
     noise_units : {"global", "std"}, default="global"
         Whether the noise is the same in every feature, or in units of the standard deviation of each.
     warm_start : bool, default=False
-        Go on from the weights of the last fit.
+        Go on from the network of the last fit: what shapes it (``module``, ``hidden_layer_sizes``, ``image_shape``,
+        ``dtype``) stays as it was; all else is as set now.
     verbose : int, default=0
         1 shows a progress bar with the terms of the loss, 2 prints a line for each epoch.
     net_params : dict, default=None
@@ -136,8 +139,8 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
     data_scale_ : float
         D, from the labeled training rows and their weights.
     off_support_fraction_ : float
-        Share of generated unlabeled points that lie farther from the data than 99 % of held-out rows do; NaN if none
-        are generated.
+        Share of generated unlabeled points that lie farther from the data than 99 % of rows lie from all others; NaN
+        if none are generated. ``partial_fit`` measures it in its first call.
 
     See Also
     --------
@@ -294,7 +297,8 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         sample_weight : array-like of shape (n,), default=None
             Nonnegative row weights.
         X_unlabeled : array-like of shape (m, ...), default=None
-            Further rows without labels, of the same kind as those of `X`, as anchors beside the generated points.
+            Further rows without labels, of the same kind as those of `X`. Half of the unlabeled points of a step are
+            then drawn from them; all of them are if ``unlabeled=None``.
 
         Returns
         -------

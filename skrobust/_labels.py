@@ -4,6 +4,12 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
 
+def label_array(labels):
+    """Return a list of labels as an array that leaves words and numbers beside each other as they are."""
+    mixed = isinstance(labels, (list, tuple)) and len({isinstance(label, str) for label in labels}) > 1
+    return np.asarray(labels, dtype=object) if mixed else labels
+
+
 def marked_unlabeled(y, unlabeled_label):
     """Return which labels of an array mark an unlabeled row: ndarray of bool; with None, no label does."""
     if unlabeled_label is None:
@@ -52,7 +58,7 @@ def check_known_classes(classes, known, unlabeled_label=None):
         raise ValueError("classes=None in the first call of partial_fit: pass every class there will ever be.")
     if classes is None:
         return known
-    classes = np.asarray(classes)
+    classes = np.asarray(label_array(classes))
     classes = np.unique(plain_labels(classes[~marked_unlabeled(classes, unlabeled_label)]))
     if known is not None and not np.array_equal(classes, known):
         raise ValueError(

@@ -115,22 +115,27 @@ class OffSupportNet(skorch.NeuralNetClassifier):
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Train, remembering the weights of the last good epoch."""
         self.good_weights_ = self.copied_weights()
+        self.n_whole_epochs_ = len(self.history)
         with labeled_batch_norm(self.module_) as self.labeled_:
             try:
                 return super().fit_loop(X, y, epochs, **fit_params)
             except KeyboardInterrupt:
                 # Between epochs it is how callbacks end training; within one it is the user's.
-                if len(self.history) and "train_loss" not in self.history[-1]:
+                if len(self.history) > self.n_whole_epochs_:
                     self._forget_unfinished_epoch()
                 raise
 
+    def on_epoch_end(self, net, **kwargs):
+        """Count the epoch as a whole one before any callback may end training."""
+        self.n_whole_epochs_ = len(self.history)
+
     def _forget_unfinished_epoch(self):
         del self.history[-1]
-        self.was_interrupted_ = True
-        warnings.warn(
-            f"Training was interrupted after {len(self.history)} whole epochs: the network is kept as it stands.",
-            stacklevel=2,
-        )
+        if len(self.history):  # without a whole epoch nothing is kept
+            warnings.warn(
+                f"Training was interrupted after {len(self.history)} whole epochs: the network is kept as it stands.",
+                stacklevel=2,
+            )
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Run one epoch and record the mean of each term.

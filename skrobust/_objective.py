@@ -108,7 +108,7 @@ class OffSupport:
         shown = torch.randperm(len(X), generator=generator, device=generator.device)[:REFERENCE_ROWS].cpu().numpy()
         rows = tensor(X[shown])
         points = self.generated.sample(rows[:N_QUERIES], self.support, self.radius, generator)
-        _check_points(points, rows[:N_QUERIES], self.generated)
+        check_points(points, rows[:N_QUERIES], self.generated, parameter="unlabeled")
         return off_support_fraction(rows, points, n_queries=N_QUERIES)
 
     def anchors(self, X, row_weight=None):
@@ -142,13 +142,13 @@ class OffSupport:
         return lambda n: X[systematic_sample(position, weight, n, self.generator)]
 
 
-def _check_points(points, rows, sampler):
-    """Check once that a sampler keeps its promise: one finite point for each row."""
+def check_points(points, rows, sampler, *, parameter):
+    """Raise a ValueError if a sampler does not keep its promise: one finite point for each row."""
     shape = tuple(points.shape) if isinstance(points, torch.Tensor) else type(points).__name__
     if shape != tuple(rows.shape):
         raise ValueError(
-            f"unlabeled={sampler!r} returned {shape} for rows of shape {tuple(rows.shape)}: its method sample must "
+            f"{parameter}={sampler!r} returned {shape} for rows of shape {tuple(rows.shape)}: its method sample must "
             "return a tensor with one point for each row."
         )
     if not bool(points.isfinite().all()):
-        raise ValueError(f"unlabeled={sampler!r} returned points that are not finite: mend its method sample.")
+        raise ValueError(f"{parameter}={sampler!r} returned points that are not finite: mend its method sample.")

@@ -15,7 +15,7 @@ from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
 from skrobust._callbacks import TrainingProgress, ValidationStop
 from skrobust._net import OffSupportNet
 from skrobust._net_params import checked_net_params
-from skrobust._objective import CrossEntropy, OffSupport
+from skrobust._objective import CrossEntropy, OffSupport, check_points
 from skrobust._runtime import fits_on_device, isolated_random_state, limited_threads
 from skrobust._schedules import SCHEDULES, WARM_UPS, LearningRate
 from skrobust.data import Rows
@@ -115,11 +115,14 @@ def make_objective(estimator, place, moments, data, seed):
         moments, noise_units=estimator.noise_units, dtype=place.float_type, device=place.device
     )
     sampler = _with_pool(unlabeled, place, data)
+    rows, radius = place.tensor(data.X[:8]), estimator.neighbor_radius
+    check_points(neighbors.sample(rows, support, radius, place.generator(seed)), rows, neighbors, parameter="neighbors")
     n_rows, n_features = data.X.shape
+    batch_size = checked_net_params(estimator).get("iterator_train__batch_size", estimator.batch_size)
     return OffSupport(
         weight=estimator.smoothness,
         penalty=penalty,
-        neighborhood=Neighborhood(neighbors, estimator.n_neighbors, estimator.neighbor_radius, support, generator),
+        neighborhood=Neighborhood(neighbors, estimator.n_neighbors, radius, support, generator),
         sampler=sampler,
         generated=unlabeled,
         n_unlabeled=0 if sampler is None else estimator.n_unlabeled,
@@ -127,7 +130,7 @@ def make_objective(estimator, place, moments, data, seed):
         support=support,
         generator=generator,
         projection=torch.randn(n_features, generator=generator, device=place.device, dtype=place.float_type),
-        full_batch=estimator.batch_size if n_rows <= estimator.batch_size else None,
+        full_batch=batch_size if n_rows <= batch_size else None,
     )
 
 
@@ -145,6 +148,8 @@ def prepared_net(net, run, estimator, place, data, n_classes):
     if net is None:
         return _make_net(estimator, place, data, n_classes).initialize()
     settings = _training_settings(estimator)
+    for name in [name for name in vars(net) if "__" in name.strip("_") and not _shapes_network(name)]:
+        del vars(net)[name]  # of an earlier optimizer, say
     vars(net).update(settings)
     net.move_to(place.device)
     if not (run.is_partial and hasattr(net, "optimizer_")):

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
 
-from skrobust._labels import marked_unlabeled, normalized, plain_labels
+from skrobust._labels import label_array, marked_unlabeled, normalized, plain_labels
 
 FLOATS = (np.float64, np.float32)
 # Standard deviations of raw columns that differ by more than this call for a scaler; the pixels of images and the
@@ -72,7 +72,7 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
     if not reset:
         fitted_shape = estimator.net_.row_shape
         check_same_shape(row_shape, fitted_shape, name="X", others="the classifier was fitted on images")
-    X, y = validate_data(estimator, X, y, dtype=FLOATS, reset=reset)
+    X, y = validate_data(estimator, X, label_array(y), dtype=FLOATS, reset=reset)
     y, weight = column_or_1d(y), None
     if sample_weight is not None:
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)

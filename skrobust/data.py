@@ -41,10 +41,15 @@ class Rows(torch.utils.data.Dataset):
         return len(self.X)
 
     def __getitem__(self, index):
-        """Return (X, y) or, with weights, (X, (y, weight)) for one index or a tensor of indices."""
+        """Return (X, y) or, with weights, (X, (y, weight)) for one index, a slice or a tensor of indices."""
         if self.weight is None:
-            return self.X[index], self.y[index]
-        return self.X[index], (self.y[index], self.weight[index])
+            return _taken(self.X, index), _taken(self.y, index)
+        return _taken(self.X, index), (_taken(self.y, index), _taken(self.weight, index))
+
+
+def _taken(values, index):
+    # index_select copies whole rows, which is several times faster than general indexing.
+    return values.index_select(0, index) if isinstance(index, torch.Tensor) else values[index]
 
 
 class BatchIterator:

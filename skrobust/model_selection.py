@@ -7,7 +7,7 @@ from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import column_or_1d
 
-from skrobust._labels import marked_unlabeled, plain_labels
+from skrobust._labels import label_array, marked_unlabeled, plain_labels
 
 __all__ = ["LabeledFolds"]
 
@@ -135,7 +135,7 @@ class LabeledFolds(BaseCrossValidator):
         if y is None:
             raise ValueError("y=None leaves unknown which rows are labeled: pass the labels y.")
         X, y, groups = indexable(X, y, groups)
-        y = column_or_1d(y)
+        y = column_or_1d(label_array(y))
         is_unlabeled = marked_unlabeled(y, self.unlabeled_label)
         labeled, unlabeled = np.flatnonzero(~is_unlabeled), np.flatnonzero(is_unlabeled)
         if not len(labeled):

@@ -134,7 +134,7 @@ class Uniform(BaseEstimator):
 
 
 class Extrapolation(BaseEstimator):
-    """Go beyond pairs of rows: u = x + radius * (x - x'), where x' is another row of the batch.
+    """Go beyond pairs of rows: u = x + radius * (x - x'), where x' is a random row of the batch.
 
     The expected squared distance from x is (radius * D)^2, as with Gaussian noise, but the directions are those in
     which the data vary.

@@ -54,3 +54,9 @@ def test_example_in_the_readme(capsys):
     clean, attacked = map(float, re.findall(r"\d\.\d+", capsys.readouterr().out))
     assert 0.9 < clean <= 1
     assert 0.5 < attacked < clean
+
+
+def test_figures_in_the_readme_are_those_of_the_committed_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples/benchmarks"))
+    figures = runpy.run_path(str(ROOT / "examples/benchmarks/readme_figures.py"))["figures"]()
+    assert figures in (ROOT / "README.md").read_text(encoding="utf-8")

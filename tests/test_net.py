@@ -36,10 +36,10 @@ def test_history_has_the_mean_of_each_term_weighted_by_rows(rows):
             loss = forward(X, len(X)).sum() * 0 + len(X)
             return {"loss": loss, "terms": {"size": loss.detach(), "loss": loss}, "y_pred": None}
 
-    net = make_net(objective=Constant(), batch_size=40)
-    net.partial_fit((Rows(rows.X[:81], rows.y[:81]), None))
+    net = make_net(objective=Constant(), batch_size=2)
+    net.partial_fit((Rows(rows.X[:5], rows.y[:5]), None))
     assert len(net.history) == 2
-    assert net.history[-1, "train_size"] == pytest.approx((27 * 27 * 3) / 81)
+    assert net.history[-1, "train_size"] == pytest.approx((2 * 2 + 2 * 2 + 1 * 1) / 5)
     assert net.history[-1, "train_batch_count"] == 3
 
 
@@ -179,6 +179,51 @@ def test_nothing_is_given_back_after_success(rows):
         net.partial_fit((rows, None))
     assert len(net.history) == 2
     assert not torch.equal(net.module_[1].weight, weights["1.weight"])
+
+
+class InterruptsAt(Callback):
+    """Callback that ends training at one call of one event, as the user or a callback of skorch does."""
+
+    def __init__(self, event, call):
+        self.event, self.call = event, call
+
+    def initialize(self):
+        self.n_calls_ = 0
+
+    def _count(self, event, training=True):
+        self.n_calls_ += event == self.event and training
+        if self.n_calls_ == self.call:
+            raise KeyboardInterrupt
+
+    def on_epoch_begin(self, net, **kwargs):
+        self._count("on_epoch_begin")
+
+    def on_batch_begin(self, net, training=None, **kwargs):
+        self._count("on_batch_begin", training)
+
+    def on_batch_end(self, net, training=None, **kwargs):
+        self._count("on_batch_end", training)
+        self._count("on_valid_batch_end", not training)
+
+    def on_epoch_end(self, net, **kwargs):
+        self._count("on_epoch_end")
+
+
+@pytest.mark.parametrize(
+    ("event", "call"), [("on_epoch_begin", 3), ("on_batch_begin", 7), ("on_batch_end", 9), ("on_valid_batch_end", 3)]
+)
+def test_an_interrupt_within_an_epoch_takes_its_record_back_and_warns(rows, event, call):
+    net = make_net(callbacks=[("interrupt", InterruptsAt(event, call))], max_epochs=5)  # three steps in an epoch
+    with pytest.warns(UserWarning, match="Training was interrupted after 2 whole epochs: the network is kept"):
+        net.partial_fit((rows, Rows(rows.X[:7], rows.y[:7])))
+    assert len(net.history) == 2
+    assert all(np.isfinite([epoch["train_loss"], epoch["valid_loss"]]).all() for epoch in net.history)
+
+
+def test_an_interrupt_between_epochs_keeps_the_epoch_and_warns_of_nothing(rows):
+    net = make_net(callbacks=[("interrupt", InterruptsAt("on_epoch_end", 1))], max_epochs=5)
+    net.partial_fit((rows, None))
+    assert len(net.history) == 1
 
 
 def test_a_user_callback_sees_the_outputs_of_each_batch(rows):

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback, LRScheduler
 
 from skrobust._schedules import SCHEDULES, LearningRate, constant, constant_cosine, one_cycle
 
@@ -85,3 +86,73 @@ def test_partial_fit_keeps_the_learning_rate_constant(quick, blobs):
     clf = quick(lr_schedule="one_cycle", lr=0.01)
     clf.partial_fit(*blobs, classes=[0, 1, 2]).partial_fit(*blobs)
     assert [epoch["lr"] for epoch in clf.history_] == [0.01, 0.01]
+
+
+class BatchRates(Callback):
+    """Callback that records the learning rate of every batch in a list that copies share."""
+
+    rates = []
+
+    def on_batch_end(self, net, training=None, **kwargs):
+        if training:
+            BatchRates.rates.append(net.optimizer_.param_groups[0]["lr"])
+
+
+@pytest.fixture
+def rates():
+    BatchRates.rates = []
+    return BatchRates.rates
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_batches"),
+    [
+        ({}, 3),
+        ({"iterator_train__batch_size": 10}, 9),
+        ({"iterator_train__batch_size": 40, "iterator_train__drop_last": True}, 2),
+        ({"iterator_train__batch_size": 1000}, 1),
+    ],
+    ids=str,
+)
+def test_a_cycle_is_one_however_rows_are_dealt_into_batches(quick, blobs, rates, settings, n_batches):
+    quick(lr=0.01, max_epochs=16, net_params=settings, callbacks=[BatchRates]).fit(*blobs)
+    assert len(rates) == 16 * n_batches
+    signs = np.sign(np.diff(rates))
+    assert signs[0] > 0 > signs[-1]
+    assert np.count_nonzero(np.diff(signs[signs != 0])) == 1, "up once and down once"
+    assert max(rates) == pytest.approx(0.01, rel=0.02)
+    assert rates[-1] < 0.01 * 0.01
+
+
+STEP = LRScheduler("StepLR", step_size=1, gamma=0.1)
+
+
+def test_a_constant_rate_is_left_to_a_scheduler_of_the_user(quick, blobs, rates):
+    clf = quick(lr=0.01, lr_schedule="constant", callbacks=[STEP, BatchRates]).fit(*blobs)
+    np.testing.assert_allclose(rates, np.repeat([1e-2, 1e-3, 1e-4], 3))
+    np.testing.assert_allclose([epoch["lr"] for epoch in clf.history_], [1e-2, 1e-3, 1e-4])
+
+
+@pytest.mark.parametrize("scheduler", [STEP, ("step", STEP), LRScheduler, ("step", LRScheduler)], ids=str)
+@pytest.mark.parametrize("name", ["one_cycle", "constant_cosine"])
+def test_two_schedules_contradict_each_other(quick, blobs, name, scheduler):
+    message = rf"callbacks has an LRScheduler, but lr_schedule='{name}' sets .*: set lr_schedule='constant'\."
+    with pytest.raises(ValueError, match=message):
+        quick(lr_schedule=name, callbacks=[scheduler]).fit(*blobs)
+
+
+def test_partial_fit_takes_a_scheduler_whatever_the_schedule_of_fit(quick, blobs, rates):
+    by_batch = LRScheduler("StepLR", step_size=1, gamma=0.1, step_every="batch")
+    clf = quick(lr=0.01, callbacks=[BatchRates, by_batch])
+    for _ in range(2):
+        clf.partial_fit(*blobs, classes=[0, 1, 2])
+    np.testing.assert_allclose(rates, [1e-2, 1e-3, 1e-4] * 2)
+
+
+def test_a_rate_named_as_skorch_does_holds_in_every_partial_fit(quick, blobs, rates):
+    clf = quick(net_params={"optimizer__lr": 0.05}, callbacks=[BatchRates])
+    for _ in range(3):
+        clf.partial_fit(*blobs, classes=[0, 1, 2])
+    assert rates == [0.05] * 9
+    clf.set_params(net_params=None, lr=0.02).partial_fit(*blobs)
+    assert rates[9:] == [0.02] * 3
