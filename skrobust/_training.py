@@ -11,6 +11,7 @@ import torch
 import tqdm
 from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from skrobust._callbacks import TrainingProgress, ValidationStop
 from skrobust._net import OffSupportNet
@@ -284,6 +285,7 @@ def train(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed):
         vars(net).update(iterator_train__generator=generator, max_epochs=n_epochs, callbacks=callbacks)
         net.initialize_callbacks()
         _check_callback_names(net)
+        _begin_schedules_anew(net)
         try:
             net.partial_fit((rows, valid_rows))
         finally:
@@ -300,3 +302,10 @@ def _check_callback_names(net):
         prefix, _, rest = key.partition("__")
         if prefix == "callbacks" and rest and value is not None and rest.split("__")[0] not in names:
             raise ValueError(f"{key} in net_params names no callback: use one of {sorted(names)}, or add to callbacks.")
+
+
+def _begin_schedules_anew(net):
+    """Have schedulers of the user count the epochs of this call alone: by itself, skorch goes on from earlier ones."""
+    for _, callback in net.callbacks_:
+        if isinstance(callback, LRScheduler) and callback.policy_ is not ReduceLROnPlateau:
+            vars(callback).setdefault("last_epoch", -1)

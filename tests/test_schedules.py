@@ -133,6 +133,21 @@ def test_a_constant_rate_is_left_to_a_scheduler_of_the_user(quick, blobs, rates)
     np.testing.assert_allclose([epoch["lr"] for epoch in clf.history_], [1e-2, 1e-3, 1e-4])
 
 
+@pytest.mark.parametrize("callback", [STEP, ("step", STEP)], ids=["instance", "pair"])
+def test_a_scheduler_begins_anew_in_a_warm_start(quick, blobs, callback):
+    clf = quick(lr=0.01, lr_schedule="constant", callbacks=[callback], warm_start=True).fit(*blobs).fit(*blobs)
+    np.testing.assert_allclose([epoch["lr"] for epoch in clf.history_], [1e-2, 1e-3, 1e-4] * 2)
+
+
+def test_schedulers_of_other_kinds(quick, blobs):
+    plateau = LRScheduler("ReduceLROnPlateau", monitor="lr", patience=0, factor=0.1)  # the rate itself never falls
+    clf = quick(lr=0.01, lr_schedule="constant", callbacks=[plateau], max_epochs=2, warm_start=True)
+    np.testing.assert_allclose([epoch["lr"] for epoch in clf.fit(*blobs).history_], [1e-2, 1e-2])
+    chosen = {"callbacks__LRScheduler__policy": "ExponentialLR", "callbacks__LRScheduler__gamma": 0.5}
+    clf.set_params(callbacks=[LRScheduler], net_params=chosen).fit(*blobs)
+    np.testing.assert_allclose([epoch["lr"] for epoch in clf.history_], [1e-2, 1e-2, 1e-2, 5e-3])
+
+
 @pytest.mark.parametrize("scheduler", [STEP, ("step", STEP), LRScheduler, ("step", LRScheduler)], ids=str)
 @pytest.mark.parametrize("name", ["one_cycle", "constant_cosine"])
 def test_two_schedules_contradict_each_other(quick, blobs, name, scheduler):

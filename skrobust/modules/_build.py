@@ -118,8 +118,24 @@ def check_logits(network, rows, n_classes):
     >>> from skrobust.modules import check_logits
     >>> check_logits(torch.nn.Linear(4, 3), torch.zeros(2, 4), n_classes=3)
     """
+    outputs = _outputs(network, rows)
     name = type(network).__name__
-    given = rows.clone()
+    shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+    if shape != (len(rows), n_classes):
+        raise ValueError(
+            f"module {name} must return one logit for each of {n_classes} classes, shape {(len(rows), n_classes)}, "
+            f"got {shape}: set its number of outputs to {n_classes}."
+        )
+    if _are_probabilities(outputs):
+        raise ValueError(
+            f"module {name} returns probabilities (its outputs lie in [0, 1] and add up to 1): remove the softmax at "
+            "its end, so that it returns logits."
+        )
+
+
+def _outputs(network, rows):
+    """Return the outputs of a network in evaluation mode, and check that it leaves the rows as they are."""
+    name, given = type(network).__name__, rows.clone()
     try:
         with torch.no_grad():
             outputs = network.eval()(given)
@@ -130,21 +146,11 @@ def check_logits(network, rows, n_classes):
         ) from error
     finally:
         network.train()
-    shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-    if shape != (len(rows), n_classes):
-        raise ValueError(
-            f"module {name} must return one logit for each of {n_classes} classes, shape {(len(rows), n_classes)}, "
-            f"got {shape}: set its number of outputs to {n_classes}."
-        )
     if not torch.equal(given, rows):
         raise ValueError(
             f"module {name} changes its input in place, which may be your X: set inplace=False in its first layers."
         )
-    if _are_probabilities(outputs):
-        raise ValueError(
-            f"module {name} returns probabilities (its outputs lie in [0, 1] and add up to 1): remove the softmax at "
-            "its end, so that it returns logits."
-        )
+    return outputs
 
 
 def _are_probabilities(outputs):
