@@ -27,9 +27,10 @@ def defaults():
     """Say what the defaults do on scikit-learn's tables."""
     rows = read_csv(RESULTS / "defaults.csv")
     columns = ["clean", "linf_0.1", "linf_0.2", "linf_0.4"]
+    seeds = ", ".join(f"{data}: {n}" for data, n in {row["data"]: row["seeds"] for row in rows}.items())
     body = [[row["data"], f"`{row['classifier']}`", *(share(row[name]) for name in columns)] for row in rows]
     return (
-        f"**Tables, nothing set but the seed.** Accuracy over five folds and {rows[0]['seeds']} seeds, behind a "
+        f"**Tables, nothing set but the seed.** Mean accuracy over five folds and several seeds ({seeds}), behind a "
         "`StandardScaler`; clean, and under 20-step PGD (cross-entropy and margin, the worse of both per row) that may "
         "change every feature by 0.1, 0.2 or 0.4 standard deviations.\n\n"
         + table(["data", "classifier", "clean", "0.1", "0.2", "0.4"], body)
