@@ -5,6 +5,7 @@ import pickle
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import torch
@@ -12,9 +13,10 @@ from sklearn.datasets import load_digits, load_wine
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
-from skrobust import OffSupportRobustClassifier
+from skrobust import _callbacks
 from skrobust.penalties import Smoothness
 from skrobust.unlabeled import Gaussian, Uniform
 
@@ -89,6 +91,7 @@ def test_no_labeled_rows(quick):
     ("X", "image_shape", "message"),
     [
         (X, (3, 3), r"image_shape=\(3, 3\) has 9 pixels, but X has 4 features: set image_shape to \(height, width\)"),
+        (X.tolist(), (3, 3), r"image_shape=\(3, 3\) has 9 pixels, but X has 4 features: set image_shape to"),
         (X, (1, 2, 3), r"image_shape=\(1, 2, 3\) has 6 pixels, but X has 4 features"),
         (X, (4,), r"image_shape=\(4,\) is not a shape of images: use \(height, width\) or \(channels, height, width\)"),
         (X, (), r"image_shape=\(\) is not a shape of images"),
@@ -179,6 +182,14 @@ CHOICES = {
     "dtype": ({"dtype": "float16"}, ValueError, "The 'dtype' parameter .* must be a str among"),
     "adversary": ({"adversary": "pgd"}, ValueError, "The 'adversary' parameter .* must be None. Got 'pgd'"),
     "class weight": ({"class_weight": "even"}, ValueError, "The 'class_weight' parameter .* must be"),
+    **{
+        f"class weight {weights}": (
+            {"class_weight": weights},
+            ValueError,
+            r"class_weight=\{0: .*\} must be finite numbers that are not negative, one of them positive",
+        )
+        for weights in ({0: -1}, {0: math.nan}, {0: math.inf}, {0: 0, 1: 0, 2: 0})
+    },
     "device": ({"device": "gpu"}, ValueError, "device='gpu' cannot be used here: .* Use device='auto'"),
     "scoring": (
         {"scoring": "score", "early_stopping": True, "validation_fraction": 0.5},
@@ -249,6 +260,125 @@ def test_wrong_choices(quick, params, error, message):
     with pytest.raises(error, match=message):
         clf.fit(X, Y)
     assert_not_fitted(clf)
+
+
+class Samples:
+    """Sampler that spoils what it returns."""
+
+    def __init__(self, spoil):
+        self.spoil = spoil
+
+    def __repr__(self):
+        return "Samples()"
+
+    def sample(self, X, support, radius, generator):
+        return self.spoil(X + 1)
+
+
+@pytest.mark.parametrize("parameter", ["unlabeled", "neighbors"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda points: points[:, :3], r"returned \(\d+, 3\) for rows of shape \(\d+, 4\): its method sample must"),
+        (lambda points: points[:5], r"returned \(5, 4\) for rows of shape \(\d+, 4\): its method sample must"),
+        (lambda points: points[0], r"returned \(4,\) for rows of shape \(\d+, 4\): its method sample must return"),
+        (lambda points: points.numpy(), r"returned ndarray for rows of shape .* return a tensor with one point for"),
+        (lambda points: None, "returned NoneType for rows of shape"),
+        (lambda points: points * math.nan, "returned points that are not finite: mend its method sample"),
+        (lambda points: points * math.inf, "returned points that are not finite: mend its method sample"),
+    ],
+    ids=["width", "rows", "one", "array", "none", "nan", "infinity"],
+)
+def test_samplers_that_return_no_points(quick, parameter, spoil, message):
+    clf = quick(**{parameter: Samples(spoil)})
+    with pytest.raises(ValueError, match=rf"{parameter}=Samples\(\) {message}"):
+        clf.fit(X, Y)
+    assert_not_fitted(clf)
+
+
+def test_unlabeled_columns_in_another_order(quick):
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    message = r"X_unlabeled has the columns \['d', .*'a'\], but X has \['a', .*'d'\]: give both the same columns in"
+    with pytest.raises(ValueError, match=message):
+        quick().fit(frame, Y, X_unlabeled=frame[["d", "c", "b", "a"]][:5])
+    expected = quick().fit(X, Y, X_unlabeled=X[:5]).predict_proba(X)
+    for first, second in ((frame, frame[:5]), (frame, X[:5]), (X, frame[:5])):
+        clf = quick().fit(first, Y, X_unlabeled=second)
+        np.testing.assert_array_equal(clf.predict_proba(first), expected)
+
+
+class Interrupt(Callback):
+    """Callback that does what Ctrl-C does, at the end of one batch."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def initialize(self):
+        self.n_batches_ = 0
+
+    def on_batch_end(self, net, training=None, **kwargs):
+        self.n_batches_ += bool(training)
+        if self.n_batches_ == self.batch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_an_interrupt_in_the_first_epoch_leaves_nothing(quick, method, early_stopping):
+    clf = quick(batch_size=2, callbacks=[Interrupt(2)], early_stopping=early_stopping, validation_fraction=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(clf, method)(X, Y, **({} if method == "fit" else {"classes": [0, 1, 2]}))
+    assert_not_fitted(clf)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_an_interrupt_in_a_later_epoch_keeps_the_whole_ones(quick, early_stopping):
+    clf = quick(
+        batch_size=2,
+        max_epochs=10,
+        callbacks=[Interrupt(11 if early_stopping else 14)],
+        early_stopping=early_stopping,
+        validation_fraction=0.25,
+    )
+    with pytest.warns(UserWarning, match="Training was interrupted after 2 whole epochs: the network is kept"):
+        clf.fit(X, Y)
+    assert clf.n_iter_ == len(clf.history_) == len(clf.net_.history) == 2
+    assert all({"train_loss", "lr", "dur"} <= set(epoch) for epoch in clf.history_)
+    assert all(("valid_score" in epoch) == early_stopping for epoch in clf.history_)
+    assert np.isfinite(clf.predict_proba(X)).all()
+    clf.set_params(callbacks=None, warm_start=True)
+    assert clf.fit(X, Y).n_iter_ == 12
+
+
+def test_an_interrupted_chunk_leaves_the_epochs_before_it(quick):
+    clf = quick(batch_size=4).partial_fit(X, Y, classes=[0, 1, 2])
+    clf.set_params(callbacks=[Interrupt(2)])
+    with pytest.warns(UserWarning, match="Training was interrupted after 1 whole epochs"):
+        clf.partial_fit(X, Y)
+    assert clf.n_iter_ == len(clf.history_) == 1
+    assert clf.set_params(callbacks=None).partial_fit(X, Y).n_iter_ == 2
+
+
+def test_callbacks_of_skorch_that_end_training_warn_of_nothing(quick):
+    stop = EarlyStopping(monitor="lr", patience=2, sink=str)  # the rate does not fall
+    clf = quick(max_epochs=10, lr_schedule="constant", callbacks=[stop]).fit(X, Y)  # warnings are errors
+    assert clf.n_iter_ == 3
+    assert set(clf.history_[-1]) >= {"train_loss", "lr", "dur"}
+
+
+def test_the_progress_bar_is_closed_when_training_fails(quick, monkeypatch):
+    bars = []
+
+    class Bar(_callbacks.tqdm.tqdm):
+        def __init__(self, *args, **kwargs):
+            bars.append(self)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(_callbacks.tqdm, "tqdm", Bar)
+    with pytest.raises(RuntimeError, match="broken"):
+        breaking(quick, 5, RuntimeError("broken"), verbose=1).fit(X, Y)
+    assert [bar.disable for bar in bars] == [True], "tqdm disables a bar when it closes it"
+    assert bars[0].n == 1
 
 
 def assert_not_fitted(clf):
@@ -507,10 +637,11 @@ SPREAD = (
 
 def test_raw_tables_of_spread_scales_are_warned_about(quick):
     X, y = load_wine(return_X_y=True)
-    with pytest.warns(UserWarning, match=SPREAD):
+    with pytest.warns(UserWarning, match=SPREAD) as raised:
         quick(max_epochs=1).fit(X, y)
-    with pytest.warns(UserWarning, match=SPREAD):
+    with pytest.warns(UserWarning, match=SPREAD) as raised_partial:
         quick().partial_fit(X, y, classes=[0, 1, 2])
+    assert [warning.filename for warning in (*raised, *raised_partial)] == [__file__] * 2
 
 
 @pytest.mark.parametrize("params", [{"noise_units": "std"}, {"smoothness": 0}, {"penalty": None}], ids=str)
@@ -532,8 +663,9 @@ def test_nothing_is_warned_about_behind_a_scaler_or_for_pixels(quick):
 
 def test_as_many_unlabeled_rows_as_labeled_ones_are_warned_about(quick):
     message = r"X_unlabeled has as many rows as X \(12\): cross-validation takes such an array .* leave a row out"
-    with pytest.warns(UserWarning, match=message):
+    with pytest.warns(UserWarning, match=message) as raised:
         quick().fit(X, Y, X_unlabeled=X + 1)
+    assert [warning.filename for warning in raised] == [__file__]
     quick().fit(X, Y, X_unlabeled=X[:-1] + 1)
 
 
@@ -551,4 +683,6 @@ def test_a_classifier_of_a_missing_device_predicts_on_the_cpu(quick):
 
 
 def test_penalty_objects_pass(quick):
-    assert isinstance(quick(penalty=Smoothness()).fit(X, Y), OffSupportRobustClassifier)
+    named, given, plain = (quick(penalty=penalty).fit(X, Y) for penalty in ("smoothness", Smoothness(), None))
+    np.testing.assert_array_equal(given.predict_proba(X), named.predict_proba(X))
+    assert not np.array_equal(given.predict_proba(X), plain.predict_proba(X))
