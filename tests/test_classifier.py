@@ -2,27 +2,31 @@
 
 import copy
 import functools
+import gc
 import pickle
 import random
+import weakref
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import threadpoolctl
 import torch
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_blobs
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, recall_score
+from sklearn.metrics import adjusted_rand_score, log_loss, recall_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 
+from skrobust import _objective
 from skrobust.modules import MLP
 from skrobust.unlabeled import Extrapolation, Uniform
 
@@ -617,6 +621,31 @@ def test_marked_rows_are_unlabeled_rows(quick, blobs, labels, mark, weighted, rn
     assert not np.array_equal(clf.predict_proba(X), quick().fit(X, y).predict_proba(X))
 
 
+@pytest.mark.parametrize("as_list", [False, True], ids=["array", "list"])
+@pytest.mark.parametrize(("labels", "mark"), [(["a", "b", "c"], -1), ([3, 5, 9], "?"), ([0.0, 1.0, 9.0], "?")], ids=str)
+def test_marks_of_another_kind_than_the_labels(quick, blobs, labels, mark, as_list):
+    X, codes = blobs
+    y = [mark if row < 20 else labels[code] for row, code in enumerate(codes)]
+    y = y if as_list else np.array(y, dtype=object)
+    clf = quick(unlabeled_label=mark).fit(X, y)
+    expected = quick().fit(X[20:], np.array(labels)[codes[20:]], X_unlabeled=X[:20])
+    assert clf.classes_.tolist() == expected.classes_.tolist() == labels
+    assert clf.predict(X).tolist() == expected.predict(X).tolist()
+    assert_same_predictions(clf, expected, X)
+    by_chunks = quick(unlabeled_label=mark).partial_fit(X, y, classes=[*labels, mark])
+    assert by_chunks.partial_fit(X, y).classes_.tolist() == labels
+
+
+def test_the_mark_among_the_classes_of_partial_fit_is_none(quick, blobs):
+    X, y = blobs
+    y = np.where(np.arange(90) < 20, -1, y)
+    named = quick(unlabeled_label=-1).partial_fit(X, y, classes=np.unique(y)).partial_fit(X, y, classes=np.unique(y))
+    without = quick(unlabeled_label=-1).partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
+    assert named.classes_.tolist() == [0, 1, 2]
+    assert_same_predictions(named, without, X)
+    assert quick().partial_fit(X, y, classes=np.unique(y)).classes_.tolist() == [-1, 0, 1, 2]
+
+
 def test_marked_and_passed_rows_are_one_pool(quick, blobs, passes):
     X, y = blobs
     y = np.where(np.arange(90) < 20, -1, y)
@@ -673,6 +702,36 @@ def test_the_data_scale_counts_weights_and_no_unlabeled_rows(quick, blobs, rng):
     assert clf.data_scale_ == pytest.approx(np.sqrt(2 * np.average(deviations**2, axis=0, weights=weight).sum()))
 
 
+def test_the_fraction_off_the_support_is_that_of_the_first_chunk(quick, blobs, monkeypatch):
+    calls = []
+
+    def counted(*args, **kwargs):
+        calls.append(args)
+        return len(calls) / 10
+
+    monkeypatch.setattr(_objective, "off_support_fraction", counted)
+    clf = quick()
+    for _ in range(3):
+        assert clf.partial_fit(*blobs, classes=[0, 1, 2]).off_support_fraction_ == 0.1
+    assert len(calls) == 1
+    assert clf.fit(*blobs).off_support_fraction_ == 0.2
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n_rows", [5, 90])
+def test_a_fitted_classifier_holds_on_to_no_data(quick, blobs, dtype, early_stopping, n_rows):
+    X, y = blobs[0][:n_rows].astype(dtype), np.arange(n_rows) % 2
+    pool = X[:3] + 1
+    held = [weakref.ref(array) for array in (X, y, pool)]
+    clf = quick(early_stopping=early_stopping, validation_fraction=0.4, warm_start=True)
+    clf.fit(X, y, X_unlabeled=pool).fit(X, y, X_unlabeled=pool).partial_fit(X, y, X_unlabeled=pool)
+    del X, y, pool
+    gc.collect()
+    assert [array() for array in held] == [None] * 3
+    assert clf.n_iter_ > 1
+
+
 def test_the_fraction_off_the_support_grows_with_the_radius(quick, blobs):
     fractions = [quick(unlabeled_radius=radius).fit(*blobs).off_support_fraction_ for radius in (0.01, 1.0, 10.0)]
     assert fractions[0] < 0.2 < fractions[1] < fractions[2] <= 1.0
@@ -723,6 +782,85 @@ def test_warm_start_goes_on_and_a_cold_start_begins_anew(quick, blobs):
     before = cold.predict_proba(X)
     assert cold.fit(X, y).n_iter_ == 5
     np.testing.assert_array_equal(cold.predict_proba(X), before)
+
+
+class Settings(Callback):
+    """Callback that records how each call trains, in a list that copies share."""
+
+    seen = []
+
+    def on_train_begin(self, net, **kwargs):
+        group = net.optimizer_.param_groups[0]
+        Settings.seen.append((type(net.optimizer_).__name__, group["lr"], group["weight_decay"], net.batch_size))
+
+
+def test_a_warm_start_trains_as_set_now(quick, blobs):
+    Settings.seen = []
+    names = ("optimizer", "lr", "weight_decay", "batch_size")
+    calls = [("sgd", 0.1, 0.0, 45), ("adamw", 0.2, 0.3, 10), (torch.optim.RMSprop, 0.3, 0.4, 90), ("adam", 0.4, 0, 32)]
+    clf = quick(warm_start=True, max_epochs=1, lr_schedule="constant", callbacks=[Settings])
+    for call in calls:
+        clf.set_params(**dict(zip(names, call, strict=True))).fit(*blobs)
+    expected = ["SGD", "AdamW", "RMSprop", "Adam"]
+    assert Settings.seen == [(name, *call[1:]) for name, call in zip(expected, calls, strict=True)]
+    assert [epoch["train_batch_count"] for epoch in clf.history_] == [2, 9, 1, 3]
+    assert [epoch["lr"] for epoch in clf.history_] == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_a_warm_start_forgets_names_of_skorch_that_are_no_longer_set(quick, blobs):
+    chosen = {"optimizer__amsgrad": True, "iterator_train__batch_size": 10, "callbacks__epochs__step": 5}
+    clf = quick(warm_start=True, max_epochs=1, net_params=chosen, callbacks=[("epochs", Epochs())]).fit(*blobs)
+    clf.set_params(net_params={"module__activation": nn.Tanh}, callbacks=None).fit(*blobs)
+    assert not clf.net_.optimizer_.defaults["amsgrad"]
+    assert [epoch["train_batch_count"] for epoch in clf.history_] == [9, 3]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_optimizers_are_fused_and_may_be_otherwise(quick, blobs, optimizer):
+    clf = quick(optimizer=optimizer, max_epochs=1)
+    assert clf.fit(*blobs).net_.optimizer_.defaults["fused"]
+    assert not clf.set_params(optimizer__fused=False).fit(*blobs).net_.optimizer_.defaults["fused"]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_rows_come_in_a_new_order_in_every_epoch(quick, blobs, passes, shuffle):
+    settings = {} if shuffle else {"iterator_train__shuffle": False}
+    quick(module=Watched, smoothness=0, max_epochs=2, batch_size=30, net_params=settings).fit(*blobs)
+    first, second = torch.cat(passes[:3]), torch.cat(passes[3:])
+    rows = torch.from_numpy(blobs[0])
+    assert torch.equal(first, second) != shuffle
+    assert torch.equal(first, rows) != shuffle
+    for epoch in (first, second):
+        assert torch.equal(epoch.sort(dim=0).values, rows.sort(dim=0).values)
+
+
+@pytest.mark.parametrize(("size", "n_points"), [(15, 15 * 4), (200, 90 + 200 * 4)])
+def test_a_batch_size_named_as_skorch_does_is_the_batch_size(quick, blobs, passes, size, n_points):
+    quick(module=Watched, batch_size=100, max_epochs=1, net_params={"iterator_train__batch_size": size}).fit(*blobs)
+    assert {len(rows) for rows in passes} == {n_points}
+
+
+class Threads(Callback):
+    """Callback that records how many threads of OpenMP there are, in a list that copies share."""
+
+    seen = []
+
+    def on_batch_end(self, net, **kwargs):
+        Threads.seen += [pool["num_threads"] for pool in openmp_pools()]
+
+
+def openmp_pools():
+    return [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "openmp"]
+
+
+def test_small_networks_train_on_one_thread(quick, blobs):
+    Threads.seen = []
+    with threadpoolctl.threadpool_limits(2, user_api="openmp"):
+        if {pool["num_threads"] for pool in openmp_pools()} != {2}:
+            pytest.skip("needs OpenMP with a second thread")
+        quick(callbacks=[Threads]).fit(*blobs)
+        assert {pool["num_threads"] for pool in openmp_pools()} == {2}
+    assert set(Threads.seen) == {1}
 
 
 # Early stopping
@@ -781,6 +919,43 @@ def test_a_scorer_is_given_held_out_rows_with_labels_and_weights(quick, blobs):
     assert set(map(tuple, X_valid)) <= set(map(tuple, X))
     assert set(y_valid) == set(predicted) | set(y_valid) == {"a", "b", "c"}
     np.testing.assert_allclose(weight / weight.min(), 1 + (y_valid == "b"))
+
+
+def rand_index(estimator, X, y):
+    return adjusted_rand_score(y, estimator.predict(X))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 3}], ids=str)
+@pytest.mark.parametrize("scoring", ["adjusted_rand_score", rand_index], ids=str)
+def test_a_scorer_that_takes_no_weights_is_given_none(quick, blobs, scoring, class_weight, weighted):
+    X, y = blobs[0][:70], blobs[1][:70]
+    weights = {"sample_weight": 1.0 + np.arange(70) % 3} if weighted else {}
+    clf = quick(early_stopping=True, scoring=scoring, class_weight=class_weight, validation_fraction=0.3)
+    scores = [epoch["valid_score"] for epoch in clf.fit(X, y, **weights).history_]
+    assert len(scores) == 3
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("row_weights", [False, True])
+def test_class_weights_are_not_for_scorers(quick, blobs, row_weights):
+    X, y = blobs
+    calls = []
+
+    def scorer(estimator, X_valid, y_valid, sample_weight=None):
+        calls.append((X_valid, sample_weight))
+        return 0.0
+
+    weight = 1.0 + np.arange(90) % 4
+    given = {"sample_weight": weight} if row_weights else {}
+    quick(early_stopping=True, scoring=scorer, class_weight={0: 7}, validation_fraction=0.2).fit(X, y, **given)
+    X_valid, seen = calls[0]
+    if not row_weights:
+        assert seen is None
+        return
+    row = {tuple(values): index for index, values in enumerate(X)}
+    expected = weight[[row[tuple(values)] for values in X_valid]]
+    np.testing.assert_allclose(seen / seen.min(), expected / expected.min())
 
 
 def test_a_score_that_is_never_a_number_stops_training_and_keeps_the_net(quick, blobs):
