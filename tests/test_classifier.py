@@ -718,18 +718,21 @@ def test_the_fraction_off_the_support_is_that_of_the_first_chunk(quick, blobs, m
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("n_rows", [5, 90])
-def test_a_fitted_classifier_holds_on_to_no_data(quick, blobs, dtype, early_stopping, n_rows):
+@pytest.mark.parametrize("methods", [["fit"], ["fit", "fit"], ["partial_fit"], ["fit", "partial_fit"]], ids=str)
+@pytest.mark.parametrize(("dtype", "n_rows"), [("float64", 5), ("float64", 90), ("float32", 90)])
+def test_a_fitted_classifier_holds_on_to_no_data(quick, blobs, dtype, n_rows, methods, early_stopping):
     X, y = blobs[0][:n_rows].astype(dtype), np.arange(n_rows) % 2
     pool = X[:3] + 1
     held = [weakref.ref(array) for array in (X, y, pool)]
     clf = quick(early_stopping=early_stopping, validation_fraction=0.4, warm_start=True)
-    clf.fit(X, y, X_unlabeled=pool).fit(X, y, X_unlabeled=pool).partial_fit(X, y, X_unlabeled=pool)
+    for method in methods:
+        named = {} if method == "fit" or hasattr(clf, "classes_") else {"classes": [0, 1]}
+        getattr(clf, method)(X, y, X_unlabeled=pool, **named)
     del X, y, pool
     gc.collect()
     assert [array() for array in held] == [None] * 3
-    assert clf.n_iter_ > 1
+    assert clf.predict(blobs[0]).shape == (90,)
+    assert not any(getattr(callback, "score", None) for _, callback in clf.net_.callbacks_), "it has held-out rows"
 
 
 def test_the_fraction_off_the_support_grows_with_the_radius(quick, blobs):
