@@ -90,7 +90,8 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
     early_stopping : bool, default=False
         Hold out rows, stop when their score no longer rises, and keep the best weights. ``partial_fit`` never does.
     scoring : str, callable or None, default=None
-        Score for early stopping: None is accuracy, "loss" is the cross-entropy, else a scorer of scikit-learn.
+        Score for early stopping: None is accuracy, "loss" is the cross-entropy, else a scorer of scikit-learn. Rows
+        count by their weights and those of their classes, if the scorer takes ``sample_weight``.
     validation_fraction : float, default=0.1
         Share of rows to hold out for early stopping.
     n_iter_no_change : int, default=10
@@ -441,7 +442,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         n_epochs_before = len(net.history)
         try:
             rows, valid_rows = (place.rows(data.X, codes, weight, part) for part in (fitting, held_out))
-            score = self._validation_score(data, held_out)
+            score = self._validation_score(data, weight, held_out)
             callbacks = _training.make_callbacks(self, run, len(net.get_iterator(rows, training=True)), score)
             _training.train(net, objective, rows, valid_rows, callbacks, n_epochs=run.n_epochs, seed=seeds.order)
         except NonFiniteLossError as error:
@@ -456,7 +457,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         float_type = resolve_dtype(self.dtype, data_dtype, device) if net is None else net.float_type
         return _training.Place(device, float_type)
 
-    def _validation_score(self, data, held_out):
+    def _validation_score(self, data, weight, held_out):
         """Return a function without arguments that scores the net as it stands on held-out rows."""
         if held_out is None:
             return None
@@ -467,8 +468,8 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         vars(judged).pop("feature_names_in_", None)  # the held-out rows are an array
         scorer = check_scoring(judged, scoring=self.scoring)
         X, y, weights = data.X[held_out], data.y[held_out], {}
-        if data.weight is not None and takes_sample_weight(scorer):
-            weights["sample_weight"] = data.weight[held_out]
+        if weight is not None and takes_sample_weight(scorer):
+            weights["sample_weight"] = weight[held_out]
         return lambda: scorer(judged, X, y, **weights)
 
     @contextlib.contextmanager

@@ -941,7 +941,7 @@ def test_a_scorer_that_takes_no_weights_is_given_none(quick, blobs, scoring, cla
 
 
 @pytest.mark.parametrize("row_weights", [False, True])
-def test_class_weights_are_not_for_scorers(quick, blobs, row_weights):
+def test_a_scorer_counts_rows_by_their_weights_and_those_of_their_classes(quick, blobs, row_weights):
     X, y = blobs
     calls = []
 
@@ -953,11 +953,9 @@ def test_class_weights_are_not_for_scorers(quick, blobs, row_weights):
     given = {"sample_weight": weight} if row_weights else {}
     quick(early_stopping=True, scoring=scorer, class_weight={0: 7}, validation_fraction=0.2).fit(X, y, **given)
     X_valid, seen = calls[0]
-    if not row_weights:
-        assert seen is None
-        return
     row = {tuple(values): index for index, values in enumerate(X)}
-    expected = weight[[row[tuple(values)] for values in X_valid]]
+    combined = np.where(y == 0, 7.0, 1.0) * (weight if row_weights else 1.0)
+    expected = combined[[row[tuple(values)] for values in X_valid]]
     np.testing.assert_allclose(seen / seen.min(), expected / expected.min())
 
 
