@@ -61,11 +61,12 @@ def mnist():
             ["training", "budget", "epochs", "seconds", "clean", "Linf 0.1", "Linf 0.2", "L2 2", "union"],
             body,
         )
-        + "\nThe defaults, and the smoothness of the labeled-only row, were chosen by hand on these very data sets, test "
-        "rows included, so that both tables flatter them a little; the other trainings were not tuned. Adversarial "
-        "training is the stronger method in this table, one-step training at fewer seconds too, and it is what to "
-        "use where its norm and size are known. Off-support training needs neither, and keeps the clean "
-        "accuracy. At equal passes its unlabeled points do not beat more neighbors of labeled rows here.\n"
+        + "\nThe defaults, and the smoothness of the labeled-only row, were chosen by hand on these very data "
+        "sets, test rows included, so that both tables flatter them a little; the other trainings were not "
+        "tuned. Adversarial training is the stronger method in this table, one-step training at fewer seconds "
+        "too, and it is what to use where its norm and size are known. Off-support training needs neither, "
+        "and keeps the clean accuracy. At equal passes its unlabeled points do not beat more neighbors of "
+        "labeled rows here.\n"
     )
 
 
