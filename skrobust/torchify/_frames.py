@@ -1,0 +1,186 @@
+"""Rows of any kind as one matrix of numbers, and back.
+
+What is not a number, in a DataFrame or an array of objects, is written as a code: its place in the vocabulary of its
+column.
+"""
+
+from numbers import Real
+
+import numpy as np
+from scipy import sparse
+
+# Kinds of dtypes that are taken for numbers; booleans have a vocabulary, whose codes are 0 and 1.
+NUMERIC = "iuf"
+
+
+def encode_frame(X):
+    """Return the rows of a DataFrame, or an array, as one matrix of numbers.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like of shape (n, n_features), or images
+        Images become flat rows.
+
+    Returns
+    -------
+    matrix : ndarray of shape (n, n_columns), float64
+        Numbers as they are, missing ones as NaN; other values as the codes of the vocabulary.
+    vocabularies : tuple
+        Per column: None if its values are numbers, else the array of its distinct values, of which a code is the
+        index. A missing value, NaN or None, is one of them. The values of a column of type category are all its
+        categories, and those of a column of booleans False and True, whose codes are 0 and 1.
+
+    Raises
+    ------
+    TypeError
+        If X is sparse.
+    ValueError
+        If X has less than two dimensions.
+
+    See Also
+    --------
+    decode_frame : The inverse.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skrobust.torchify import encode_frame
+    >>> matrix, vocabularies = encode_frame(pd.DataFrame({"size": [3, 1], "color": ["red", "blue"]}))
+    >>> matrix
+    array([[3., 1.],
+           [1., 0.]])
+    >>> vocabularies[1].tolist()
+    ['blue', 'red']
+    """
+    if sparse.issparse(X):
+        raise TypeError("X is sparse, but torch modules take dense rows: pass X.toarray().")
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        columns = [_encode_column(X.iloc[:, index]) for index in range(X.shape[1])]
+        return _joined(columns, len(X))
+    array = np.asarray(X)
+    if array.ndim < 2:
+        raise ValueError(f"X has {array.ndim} dimension(s), but rows of features are wanted: pass a table.")
+    array = array.reshape(len(array), -1)
+    if array.dtype.kind in "biuf":
+        return array.astype(np.float64), (None,) * array.shape[1]
+    return _joined([_encode_objects(column.astype(object)) for column in array.T], len(array))
+
+
+def decode_frame(matrix, frame_like):
+    """Return a matrix of numbers as rows of the kind that they came from.
+
+    Parameters
+    ----------
+    matrix : array-like of shape (n, n_columns)
+        As from :func:`encode_frame`. Codes between two values mean the nearer one.
+    frame_like : DataFrame or array
+        The rows that were encoded. Their types and vocabularies are those of the result.
+
+    Returns
+    -------
+    rows : DataFrame or ndarray
+        Of the kind of `frame_like`: a DataFrame with its columns, and with its index if the lengths agree, or an
+        array whose rows have its shape. Columns of numbers have the type of the matrix, the others their own.
+
+    Raises
+    ------
+    ValueError
+        If the matrix has another number of columns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skrobust.torchify import decode_frame, encode_frame
+    >>> frame = pd.DataFrame({"size": [3.0, 1.0], "color": ["red", "blue"]})
+    >>> matrix, _ = encode_frame(frame)
+    >>> decode_frame(matrix + 0.2, frame)
+       size color
+    0   3.2   red
+    1   1.2  blue
+    """
+    matrix = np.asarray(matrix)
+    is_frame = hasattr(frame_like, "iloc")
+    shape = frame_like.shape if is_frame else np.shape(frame_like)
+    if matrix.ndim != 2 or matrix.shape[1] != np.prod(shape[1:]):
+        raise ValueError(
+            f"matrix has shape {matrix.shape}, but the rows that it is to become have {np.prod(shape[1:])} columns: "
+            "pass a matrix such as encode_frame returns."
+        )
+    if is_frame:
+        return _decoded_frame(matrix, frame_like)
+    if np.asarray(frame_like).dtype.kind in "biuf":
+        return matrix.reshape(len(matrix), *shape[1:])
+    columns = zip(matrix.T, encode_frame(frame_like)[1], strict=True)
+    rows = np.stack([_decode(column, vocabulary).astype(object) for column, vocabulary in columns], axis=1)
+    return rows.astype(np.asarray(frame_like).dtype).reshape(len(matrix), *shape[1:])
+
+
+def _decoded_frame(matrix, frame):
+    parts = {}
+    for index, values in enumerate(matrix.T):
+        column = frame.iloc[:, index]
+        vocabulary = _encode_column(column)[1]
+        parts[index] = values if vocabulary is None else _decode(values, vocabulary)
+        if getattr(column.dtype, "kind", "O") not in NUMERIC:
+            parts[index] = type(column)(parts[index], dtype=column.dtype)
+    decoded = type(frame)(parts, index=range(len(matrix)))
+    decoded.columns = frame.columns
+    if len(decoded) == len(frame):
+        decoded.index = frame.index
+    return decoded
+
+
+def _encode_column(column):
+    """Return the numbers and the vocabulary of a column of a DataFrame."""
+    kind = getattr(column.dtype, "kind", "O")
+    if kind in NUMERIC:
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), None
+    values = np.array(column, dtype=object)
+    values[np.asarray(column.isna())] = np.nan
+    if hasattr(column, "cat"):
+        return _codes(values, list(column.cat.categories))
+    return _codes(values, [False, True]) if kind == "b" else _encode_objects(values)
+
+
+def _encode_objects(values):
+    if all(_is_number(value) for value in values):
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64), None
+    values = np.array([np.nan if _is_missing(value) else value for value in values] + [None], dtype=object)[:-1]
+    distinct = dict.fromkeys(value for value in values if not _is_missing(value))
+    try:
+        known = sorted(distinct)
+    except TypeError:  # values of several types have no order of their own
+        known = sorted(distinct, key=lambda value: (type(value).__name__, str(value)))
+    return _codes(values, known)
+
+
+def _codes(values, known):
+    """Return the codes of values, and the vocabulary of known values and, if it occurs, the missing one."""
+    index = {value: code for code, value in enumerate(known)}
+    codes = np.array([len(known) if _is_missing(value) else index[value] for value in values], dtype=np.float64)
+    known = [*known, np.nan] if any(_is_missing(value) for value in values) else known
+    vocabulary = np.empty(len(known), dtype=object)
+    vocabulary[:] = known
+    return codes, vocabulary
+
+
+def _decode(values, vocabulary):
+    if vocabulary is None or not len(vocabulary):
+        return values
+    return vocabulary[np.rint(values).clip(0, len(vocabulary) - 1).astype(int)]
+
+
+def _is_number(value):
+    return value is None or (isinstance(value, Real) and not isinstance(value, (bool, np.bool_)))
+
+
+def _is_missing(value):
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def _joined(columns, n_rows):
+    """Return one matrix of columns, and their vocabularies."""
+    matrix = np.empty((n_rows, len(columns)))
+    for index, (values, _) in enumerate(columns):
+        matrix[:, index] = values
+    return matrix, tuple(vocabulary for _, vocabulary in columns)
