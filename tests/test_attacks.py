@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pickle
 import random
 import subprocess
 import sys
@@ -391,59 +390,3 @@ def test_rows_outside_the_bounds(pipe, digits):
 def test_bounds_for_other_features(pipe, digits):
     with pytest.raises(ValueError, match="have 3 entries, but X has 64 features"):
         find_adversarial(pipe, *digits[2:], threat_model=ThreatModel(1.0, bounds=([0, 0, 0], 16)))
-
-
-# ---- ThreatModel ----
-
-THREAT_MODELS = [
-    ThreatModel(0.1),
-    ThreatModel(np.float32(2), 2),
-    ThreatModel(3, norm=1, bounds=(0, 255)),
-    ThreatModel(0, bounds=([0, -np.inf], np.array([1, 2]))),
-    ThreatModel(1, bounds=(-np.inf, 4)),
-]
-
-
-@pytest.mark.parametrize("threat_model", THREAT_MODELS, ids=repr)
-def test_repr_rebuilds_the_threat_model(threat_model):
-    assert eval(repr(threat_model), {"ThreatModel": ThreatModel, "numpy": np}) == threat_model  # noqa: S307
-
-
-@pytest.mark.parametrize("threat_model", THREAT_MODELS, ids=repr)
-def test_threat_model_is_a_value(threat_model):
-    again = pickle.loads(pickle.dumps(threat_model))
-    assert again == threat_model
-    assert hash(again) == hash(threat_model)
-    assert sum(threat_model == other for other in THREAT_MODELS) == 1
-    with pytest.raises(AttributeError):
-        threat_model.eps = 1
-
-
-@pytest.mark.parametrize("eps", ["0.1", None, True, [0.1]])
-def test_eps_of_another_type(eps):
-    with pytest.raises(TypeError, match=r"eps=.* must be a number"):
-        ThreatModel(eps)
-
-
-@pytest.mark.parametrize("eps", [-0.1, np.nan, np.inf])
-def test_eps_out_of_range(eps):
-    with pytest.raises(ValueError, match=r"eps=.* must be a finite number that is not negative"):
-        ThreatModel(eps)
-
-
-@pytest.mark.parametrize("norm", [0, 3, "l2", None, -np.inf])
-def test_norm_that_is_not_supported(norm):
-    with pytest.raises(ValueError, match=r"norm=.* is not supported: use numpy.inf, 2 or 1"):
-        ThreatModel(0.1, norm)
-
-
-@pytest.mark.parametrize("bounds", [1, (0,), (0, 1, 2), ("a", "b"), ([0, 0], [1, 1, 1]), ([[0]], 1)])
-def test_bounds_that_are_no_pair(bounds):
-    with pytest.raises(ValueError, match=r"bounds=.* must be a pair \(low, high\)"):
-        ThreatModel(0.1, bounds=bounds)
-
-
-@pytest.mark.parametrize("bounds", [(1, 0), (np.nan, 1), ([0, 2], [1, 1])])
-def test_bounds_that_exclude_everything(bounds):
-    with pytest.raises(ValueError, match=r"bounds=.* must have low <= high"):
-        ThreatModel(0.1, bounds=bounds)
