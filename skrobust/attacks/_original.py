@@ -3,7 +3,13 @@
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
+from skrobust.torchify import decode_frame, encode_frame
+
 FLOATS = (np.float64, np.float32)
+# How often an estimator whose answers are random is asked about a row.
+N_FRESH = 20
+# Rows that are asked about twice, in another order and in smaller batches, to see whether the answers depend on it.
+N_PROBED = 256
 
 
 class Original:
@@ -13,7 +19,7 @@ class Original:
     ----------
     estimator : classifier or Pipeline
     X : array-like or DataFrame
-        Rows or images.
+        Rows or images. Columns of a frame that hold no numbers become codes.
     y : array-like of shape (n,)
 
     Attributes
@@ -21,6 +27,16 @@ class Original:
     rows : ndarray of shape (n, n_features)
         X as float32 or float64.
     y : ndarray of shape (n,)
+    answers : ndarray of shape (n,)
+        What the estimator answers to its rows.
+    classes : ndarray of shape (n_classes,)
+        In the order of the estimator's outputs.
+    columns : ndarray of shape (n_features,) or None
+        Names of the features.
+    is_fixed : ndarray of shape (n_features,), bool
+        Features that hold no numbers.
+    is_random, depends_on_batch : bool
+        Whether two answers to the same row differed, and whether the other rows of a batch made them differ.
 
     Raises
     ------
@@ -32,37 +48,115 @@ class Original:
 
     def __init__(self, estimator, X, y):
         _check_classifier(estimator)
-        array = _check_numeric(X)
         self.estimator = estimator
+        self._frame = X if hasattr(X, "iloc") else None
+        numbers, vocabularies = (X, None) if self._frame is None else encode_frame(X)
+        array = _check_numeric(numbers)
         self.y = column_or_1d(y)
         check_consistent_length(array, self.y)
         self.rows = array.reshape(len(array), -1)
         self._shape = array.shape[1:]
-        self._frame = X if hasattr(X, "iloc") else None
-
-    @property
-    def classes(self):
-        """Class labels in the order of the estimator's outputs."""
-        return self.estimator.classes_
+        self.columns = None if self._frame is None else np.asarray(X.columns)
+        self.is_fixed = np.array([v is not None for v in vocabularies or [None] * self.rows.shape[1]])
+        self.answers = self._answers(self.rows)
+        self.classes = np.asarray(getattr(estimator, "classes_", np.unique(self.answers)))
+        self._scores = _best_scores(estimator)
+        self.is_random, self.depends_on_batch = self._probe()
 
     def predict(self, rows):
-        """Return the answers of the estimator itself."""
-        return np.asarray(self.estimator.predict(self.restored(rows)))
+        """Return the answers to rows; of random ones the most frequent."""
+        if not self.is_random:
+            return self._answers(rows)
+        counts = np.stack([(self._fresh(rows) == label).sum(axis=0) for label in self.classes])
+        return self.classes[counts.argmax(axis=0)]
+
+    def share_right(self, rows, y):
+        """Return the share of fresh answers to each row that are y: 0 or 1 where answers are not random."""
+        if not self.is_random:
+            return (self._answers(rows) == y).astype(np.float64)
+        return (self._fresh(rows) == y).mean(axis=0)
 
     def codes(self, answers):
         """Return answers as indices into the classes."""
         return (self.classes == answers[:, np.newaxis]).argmax(axis=1)
 
+    def margins(self, rows, codes):
+        """Return the best score of another class less that of the class with this code; positive means fooled.
+
+        Without scores it is 1 for another answer and -1 for this one.
+        """
+        if self._scores is None:
+            return np.where(self.codes(self.predict(rows)) == codes, -1.0, 1.0)
+        scores = self._scores(self.restored(rows))
+        return margins_of(scores, codes)
+
+    @property
+    def has_scores(self):
+        """Whether margins are more than right or wrong."""
+        return self._scores is not None
+
     def restored(self, rows):
-        """Return all rows as what X was: a DataFrame with its names, or images in their shape."""
+        """Return rows as what X was: a DataFrame with its names and kinds, or images in their shape."""
         if self._frame is None:
             return rows.reshape(-1, *self._shape)
-        return type(self._frame)(rows, columns=self._frame.columns, index=self._frame.index)
+        return decode_frame(rows, self._frame)
+
+    def matrix(self, X, rows):
+        """Return counterparts of rows, given as X was, as an array; what holds no numbers is taken from the rows."""
+        if self._frame is None:
+            return np.asarray(X, dtype=np.float64).reshape(len(rows), -1)
+        matrix = rows.astype(np.float64)
+        for column in np.flatnonzero(~self.is_fixed):
+            matrix[:, column] = X.iloc[:, column]
+        return matrix
+
+    def _answers(self, rows):
+        return np.asarray(self.estimator.predict(self.restored(rows)))
+
+    def _fresh(self, rows):
+        return np.stack([self._answers(rows) for _ in range(N_FRESH)])
+
+    def _probe(self):
+        rows = self.rows[:N_PROBED]
+        again = self._answers(rows)
+        is_random = any((self._answers(rows) != again).any() for _ in range(2))
+        if is_random:
+            return True, False
+        half = len(rows) // 2
+        parts = [rows[: half + 1], rows[half + 1 :], rows[:1]]
+        split = np.concatenate([self._answers(part) for part in parts if len(part)])[: len(rows)]
+        in_other_order = self._answers(rows[::-1])[::-1]
+        # A few rows that lie on a boundary may go either way by rounding.
+        n_changed = max((split != again).sum(), (in_other_order != again).sum())
+        return False, bool(n_changed > max(2, len(rows) / 100))
+
+
+def margins_of(scores, codes):
+    """Return the best of the other scores less that of the class with this code, as an array of shape (n,)."""
+    each = np.arange(len(codes))
+    others = scores.astype(np.float64, copy=True)
+    others[each, codes] = -np.inf
+    return others.max(axis=1) - scores[each, codes]
+
+
+def _best_scores(estimator):
+    """Return a function from X to scores of shape (n, n_classes), or None if the estimator has no scores."""
+    for name in ("decision_function", "predict_proba"):
+        if hasattr(estimator, name):
+            method = getattr(estimator, name)
+            return lambda X: _one_column_per_class(np.asarray(method(X), dtype=np.float64))
+    return None
+
+
+def _one_column_per_class(scores):
+    return scores if scores.ndim == 2 else np.stack([-scores, scores], axis=1)
 
 
 def _check_classifier(estimator):
-    check_is_fitted(estimator)
-    if not hasattr(estimator, "classes_") or not hasattr(estimator, "predict"):
+    if hasattr(estimator, "fit"):
+        check_is_fitted(estimator)
+    is_other = hasattr(estimator, "transform") and not hasattr(estimator, "classes_")
+    if not hasattr(estimator, "predict") or is_other or getattr(estimator, "_estimator_type", None) == "regressor":
         raise TypeError(
             f"estimator of type {type(estimator).__name__} is no classifier (it lacks classes_ or predict): pass a "
             "fitted classifier, or a Pipeline that ends in one."

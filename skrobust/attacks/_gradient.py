@@ -1,0 +1,381 @@
+"""Attacks that follow the gradient within a ball: FGSM, PGD and APGD, batched, on rows still standing.
+
+Rows live in coordinates Z in which the row is the origin and the units of the threat model are 1, so that features of
+any scale are moved alike, and none is rounded away.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+
+from skrobust import torchify
+from skrobust._runtime import limited_threads
+from skrobust.attacks import _norms
+from skrobust.attacks._objectives import LOSSES, next_best
+from skrobust.attacks._surface import Surface, margins
+
+N_STEPS_PER_EPS = 8
+
+
+@dataclasses.dataclass
+class Ball:
+    """What may be reached from some rows, as tensors.
+
+    Parameters
+    ----------
+    surface : Surface
+    index : ndarray of shape (m,), int
+        Rows of the pursuit.
+    center : Tensor of shape (m, n_features)
+        The rows.
+    scale : Tensor of shape (n_features,)
+        Units of the features.
+    low, high : Tensor of shape (m, n_features)
+        Ends of the coordinates.
+    radius : Tensor of shape (m, 1)
+    codes : Tensor of shape (m,)
+    norm : class
+        Of _norms.
+    targets : Tensor of shape (m,) or None
+    """
+
+    surface: Surface
+    index: np.ndarray
+    center: torch.Tensor
+    scale: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
+    radius: torch.Tensor
+    codes: torch.Tensor
+    norm: type
+    targets: torch.Tensor | None = None
+
+    @classmethod
+    def around(cls, pursuit, index, radius):
+        """Return the ball of that radius around rows of a pursuit."""
+        surface = pursuit.surface
+        budget = pursuit.budget.take(index).at(radius)
+        scale = np.where(budget.scale > 0, budget.scale, 1.0)
+        rows = budget.rows.astype(np.float64)
+        low, high = ((end - rows) / scale for end in budget.box())
+        tensors = [torch.tensor(part, dtype=torch.float64, device=surface.device) for part in (rows, scale, low, high)]
+        codes = torch.tensor(pursuit.codes[index], device=surface.device)
+        radii = torch.full((len(index), 1), float(radius), dtype=torch.float64, device=surface.device)
+        return cls(surface, index, *tensors, radii, codes, _norms.BY_NAME[budget.norm])
+
+    def take(self, keep):
+        """Return the ball around some of the rows."""
+        keep_array = keep.cpu().numpy()
+        parts = {name: getattr(self, name)[keep] for name in ("center", "low", "high", "radius", "codes")}
+        targets = None if self.targets is None else self.targets[keep]
+        return dataclasses.replace(self, index=self.index[keep_array], targets=targets, **parts)
+
+    def rows(self, Z):
+        """Return the rows at coordinates, as an array."""
+        return (self.center + self.scale * Z).cpu().numpy()
+
+    def project(self, Z):
+        """Return coordinates brought into the ball and between the ends."""
+        # The origin lies between the ends, so that drawing towards it does not leave them.
+        inside = torch.minimum(torch.maximum(Z, self.low), self.high)
+        return inside if self.norm is _norms.Linf else self.norm.project(inside, self.radius)
+
+    def random(self, generator):
+        """Return random coordinates of the ball."""
+        noise = self.norm.noise(self.center.shape, generator, self.center.device)
+        return self.project(self.radius * noise)
+
+    def logits(self, Z):
+        """Return the logits at coordinates, without gradients."""
+        with torch.no_grad():
+            parts = self.surface.batches(*Z.shape)
+            return torch.cat([self.surface.logits(self.center[p] + self.scale * Z[p]) for p in parts])
+
+    def climb(self, Z, loss):
+        """Return values of the loss, margins, and gradients of the loss."""
+        values, leads, gradients = [], [], []
+        for part in self.surface.batches(*Z.shape):
+            point = Z[part].clone().requires_grad_()
+            logits = self.surface.logits(self.center[part] + self.scale * point)
+            targets = None if self.targets is None else self.targets[part]
+            value = loss(logits, self.codes[part], targets)
+            gradients.append(_gradient(value, point))
+            values.append(value.detach())
+            leads.append(margins(logits.detach(), self.codes[part]))
+        return torch.cat(values), torch.cat(leads), torch.cat(gradients)
+
+
+def _gradient(value, point):
+    """Return the gradient; 0 where there is none, as through a step that is detached, or where it is not finite."""
+    if not value.requires_grad:
+        return torch.zeros_like(point)
+    (gradient,) = torch.autograd.grad(value.sum(), point, allow_unused=True)
+    return torch.zeros_like(point) if gradient is None else torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
+
+
+class FixedStep:
+    """Steps of one length (PGD, Madry et al., 2018).
+
+    Parameters
+    ----------
+    length : float
+        In units of the radius.
+    decay : float, default=None
+        Share of the last direction that is kept (momentum, Dong et al., 2018).
+    """
+
+    def __init__(self, length, decay=None):
+        self.length, self.decay = length, decay
+        self.velocity = None
+
+    def take(self, keep):
+        """Forget rows."""
+        self.velocity = None if self.velocity is None else self.velocity[keep]
+
+    def next(self, ball, Z, value, gradient):
+        """Return the next coordinates."""
+        if self.decay is not None:
+            gradient = gradient / _norms.L1.length(gradient).clamp_min(1e-300)
+            self.velocity = gradient if self.velocity is None else self.decay * self.velocity + gradient
+            gradient = self.velocity
+        return ball.project(Z + self.length * ball.radius * ball.norm.direction(gradient))
+
+
+class AdaptiveStep:
+    """Steps that are halved, row by row, where the loss no longer rises (APGD, Croce and Hein, 2020, Algorithm 1).
+
+    Parameters
+    ----------
+    n_steps : int
+        Steps in all.
+    """
+
+    INERTIA = 0.75
+    ENOUGH_RISES = 0.75
+
+    def __init__(self, n_steps):
+        self.period = max(1, int(0.22 * n_steps))
+        self.shortest, self.shortening = max(1, int(0.06 * n_steps)), max(1, int(0.03 * n_steps))
+        self.since_check = 0
+        self.rows = None
+
+    def take(self, keep):
+        """Forget rows."""
+        self.rows = {name: tensor[keep] for name, tensor in self.rows.items()}
+
+    def next(self, ball, Z, value, gradient):
+        """Return the next coordinates."""
+        if self.rows is None:
+            self._start(ball, Z, value, gradient)
+            step = self.rows["step"] * ball.norm.direction(gradient)
+            return ball.project(Z + step)
+        Z, gradient = self._remember(Z, value, gradient)
+        rows = self.rows
+        moved = ball.project(Z + rows["step"] * ball.norm.direction(gradient))
+        moved = ball.project(Z + self.INERTIA * (moved - Z) + (1 - self.INERTIA) * (Z - rows["previous"]))
+        rows["previous"] = Z
+        return moved
+
+    def _start(self, ball, Z, value, gradient):
+        self.rows = {
+            "step": 2 * ball.radius,
+            "previous": Z,
+            "value": value,
+            "best": value,
+            "best_Z": Z,
+            "best_gradient": gradient,
+            "best_at_check": value,
+            "n_rises": torch.zeros_like(value),
+            "was_halved": torch.zeros_like(value, dtype=torch.bool),
+        }
+
+    def _remember(self, Z, value, gradient):
+        """Note a step, and return where to go on: here, or for rows that are stuck at their best point."""
+        rows = self.rows
+        is_best = value > rows["best"]
+        rows["n_rises"] = rows["n_rises"] + (value > rows["value"])
+        rows["value"] = value
+        rows["best"] = torch.where(is_best, value, rows["best"])
+        rows["best_Z"] = torch.where(is_best[:, None], Z, rows["best_Z"])
+        rows["best_gradient"] = torch.where(is_best[:, None], gradient, rows["best_gradient"])
+        self.since_check += 1
+        if self.since_check < self.period:
+            return Z, gradient
+        return self._check(Z, gradient)
+
+    def _check(self, Z, gradient):
+        rows = self.rows
+        swings = rows["n_rises"] <= self.ENOUGH_RISES * self.since_check
+        rests = ~rows["was_halved"] & (rows["best_at_check"] >= rows["best"])
+        is_stuck = swings | rests
+        rows["was_halved"], rows["best_at_check"] = is_stuck, rows["best"]
+        rows["step"] = torch.where(is_stuck[:, None], rows["step"] / 2, rows["step"])
+        rows["n_rises"] = torch.zeros_like(rows["n_rises"])
+        self.since_check, self.period = 0, max(self.shortest, self.period - self.shortening)
+        stuck = is_stuck[:, None]
+        return torch.where(stuck, rows["best_Z"], Z), torch.where(stuck, rows["best_gradient"], gradient)
+
+
+def ascend(pursuit, ball, Z, loss, rule, n_steps, *, stops_early=True):
+    """Follow the gradient of a loss, and offer the point with the largest margin that each row meets.
+
+    Parameters
+    ----------
+    pursuit : Pursuit
+    ball : Ball
+    Z : Tensor of shape (m, n_features)
+        Where to start.
+    loss : callable
+        Of _objectives.
+    rule : FixedStep or AdaptiveStep
+    n_steps : int
+    stops_early : bool, default=True
+        Whether rows that are fooled are left in peace from then on.
+    """
+    best, best_Z, next_check = None, Z, 0
+    for step in range(n_steps + 1):
+        value, lead, gradient = ball.climb(Z, loss)
+        pursuit.count(ball.index)
+        if best is None:
+            best = lead
+            pursuit.note("zero gradient", ball.index[(gradient == 0).all(dim=1).cpu().numpy()])
+        rises = lead > best
+        best, best_Z = torch.where(rises, lead, best), torch.where(rises[:, None], Z, best_Z)
+        if step == n_steps or (stops_early and step >= next_check):
+            next_check = max(step + 1, math.ceil(1.3 * step))
+            # Of random answers the expectation counts, also where most are right.
+            beyond = best >= (-torch.inf if pursuit.original.is_random and step == n_steps else torch.finfo().tiny)
+            keep = ~_offered(pursuit, ball, beyond, best_Z)
+            if step == n_steps or not keep.any():
+                break
+            if not keep.all():
+                ball, best, best_Z, Z = ball.take(keep), best[keep], best_Z[keep], Z[keep]
+                value, gradient = value[keep], gradient[keep]
+                if step > 0:
+                    rule.take(keep)
+        Z = rule.next(ball, Z, value, gradient)
+    if not stops_early and n_steps > 0:
+        is_lost = (best > 0) & (lead <= 0)
+        pursuit.note("met and lost", ball.index[is_lost.cpu().numpy()])
+
+
+def _offered(pursuit, ball, beyond, best_Z):
+    """Offer points beyond the boundary, and return which rows they fool, as a tensor."""
+    fooled = beyond.clone()
+    if beyond.any():
+        part = ball.take(beyond)
+        rows = pursuit.budget.take(part.index).at(float(part.radius.max())).project(part.rows(best_Z[beyond]))
+        fooled[beyond] = torch.from_numpy(pursuit.offer(part.index, rows)).to(fooled.device)
+    return fooled
+
+
+def pgd(
+    pursuit,
+    index,
+    radius,
+    rng,
+    *,
+    max_iter=20,
+    eps_step=None,
+    num_random_init=1,
+    decay=None,
+    loss="cross_entropy",
+    stops_early=True,
+):
+    """Projected gradient descent on rows of a pursuit; steps in the units of the threat model."""
+    length = 1 / N_STEPS_PER_EPS if eps_step is None else eps_step / radius
+    for start in range(max(1, num_random_init)):
+        _run(
+            pursuit,
+            index,
+            radius,
+            rng,
+            LOSSES[loss],
+            FixedStep(length, decay),
+            max_iter,
+            is_random=start < num_random_init,
+            stops_early=stops_early,
+        )
+        index = index[pursuit.distance[index] > pursuit.reach(radius)]
+
+
+def fgsm(pursuit, index, radius, rng, *, num_random_init=0, loss="cross_entropy", stops_early=True):
+    """One step of the length of the radius (Goodfellow et al., 2015)."""
+    pgd(
+        pursuit,
+        index,
+        radius,
+        rng,
+        max_iter=1,
+        eps_step=radius,
+        num_random_init=num_random_init,
+        loss=loss,
+        stops_early=stops_early,
+    )
+
+
+def apgd(
+    pursuit,
+    index,
+    radius,
+    rng,
+    *,
+    max_iter=100,
+    num_random_init=1,
+    loss="cross_entropy",
+    stops_early=True,
+):
+    """Auto-PGD, without a step to choose."""
+    for start in range(max(1, num_random_init)):
+        _run(
+            pursuit,
+            index,
+            radius,
+            rng,
+            LOSSES[loss],
+            AdaptiveStep(max_iter),
+            max_iter,
+            is_random=start < num_random_init,
+            stops_early=stops_early,
+        )
+        index = index[pursuit.distance[index] > pursuit.reach(radius)]
+
+
+def apgd_targeted(pursuit, index, radius, rng, *, max_iter=100, n_targets=9, stops_early=True):
+    """Auto-PGD towards one class after the other, the likeliest first."""
+    for rank in range(1, min(n_targets, len(pursuit.original.classes) - 1) + 1):
+        _run(
+            pursuit,
+            index,
+            radius,
+            rng,
+            LOSSES["targeted"],
+            AdaptiveStep(max_iter),
+            max_iter,
+            is_random=True,
+            rank=rank,
+            stops_early=stops_early,
+        )
+        index = index[pursuit.distance[index] > pursuit.reach(radius)]
+
+
+def straight_through(pursuit, index, radius, rng, *, max_iter=50):
+    """Auto-PGD with slopes in place of the steps of discretizers, which have no gradient."""
+    with torchify.straight_through(pursuit.surface.module):
+        apgd(pursuit, index, radius, rng, max_iter=max_iter, loss="margin")
+
+
+def _run(pursuit, index, radius, rng, loss, rule, n_steps, *, is_random, stops_early, rank=None):
+    """Start from the rows or from random points, and ascend."""
+    if not len(index) or not radius > 0:
+        return
+    with limited_threads(pursuit.surface.module, pursuit.surface.device):
+        ball = Ball.around(pursuit, index, radius)
+        start = torch.zeros_like(ball.center)
+        if rank is not None:
+            ball.targets = next_best(ball.logits(start), ball.codes, rank)
+        if is_random:
+            start = ball.random(torch.Generator().manual_seed(int(rng.integers(2**62))))
+        ascend(pursuit, ball, start, loss, rule, n_steps, stops_early=stops_early)
