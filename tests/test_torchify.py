@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import make_multilabel_classification
-from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.impute import KNNImputer
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -178,14 +178,15 @@ def test_registered_class_and_its_subclasses_convert(quick, blobs):
 
 def test_unknown_class_is_named_with_the_remedy(blobs):
     with pytest.raises(
-        NotConvertibleError, match=r"^the estimator is of type PCA, .* skrobust\.torchify\.register\(PCA\)"
+        NotConvertibleError,
+        match=r"^the estimator is of type KNNImputer, .* skrobust\.torchify\.register\(KNNImputer\)",
     ):
-        to_torch(PCA().fit(blobs[0]))
+        to_torch(KNNImputer().fit(blobs[0]))
 
 
 def test_unknown_step_is_named_with_its_path(quick, blobs):
-    pipe = Pipeline([("reduce", make_pipeline(StandardScaler(), PCA())), ("clf", quick())]).fit(*blobs)
-    with pytest.raises(NotConvertibleError, match="step 'reduce__pca' is of type PCA"):
+    pipe = Pipeline([("reduce", make_pipeline(StandardScaler(), KNNImputer())), ("clf", quick())]).fit(*blobs)
+    with pytest.raises(NotConvertibleError, match="step 'reduce__knnimputer' is of type KNNImputer"):
         to_torch(pipe)
 
 

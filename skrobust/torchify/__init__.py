@@ -3,9 +3,21 @@
 :func:`to_torch` converts; :func:`register` teaches it a further class.
 """
 
-from skrobust.torchify import _pipeline, _sklearn  # noqa: F401  importing them registers their converters
+from skrobust.torchify import _columns, _discrete, _functions, _linear, _pipeline, _scalers, _svm  # noqa: F401  importing registers
+from skrobust.torchify._bridge import has_bridge
 from skrobust.torchify._frames import decode_frame, encode_frame
 from skrobust.torchify._networks import RowNetwork
-from skrobust.torchify._registry import NotConvertibleError, register, to_torch
+from skrobust.torchify._registry import NotConvertibleError, register
+from skrobust.torchify._straight_through import straight_through
+from skrobust.torchify._to_torch import to_torch
 
-__all__ = ["NotConvertibleError", "RowNetwork", "decode_frame", "encode_frame", "register", "to_torch"]
+__all__ = [
+    "NotConvertibleError",
+    "RowNetwork",
+    "decode_frame",
+    "encode_frame",
+    "has_bridge",
+    "register",
+    "straight_through",
+    "to_torch",
+]

@@ -1,13 +1,16 @@
 """Which function converts which class."""
 
+import contextlib
 import functools
+import sys
 
-import torch
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import is_classifier
+
+from skrobust.torchify._input import current_input
 
 
 class NotConvertibleError(TypeError):
-    """No converter is registered for an estimator, or for a step inside it.
+    """No converter is registered for an estimator, or for a step inside it, or it cannot convert this one.
 
     Parameters
     ----------
@@ -15,6 +18,8 @@ class NotConvertibleError(TypeError):
         What cannot be converted.
     path : tuple of str, default=()
         Names of the steps that lead to it, outermost first.
+    reason : str, default=None
+        Why not, in words that go on from "cannot convert"; None if there is no converter.
 
     Examples
     --------
@@ -24,25 +29,99 @@ class NotConvertibleError(TypeError):
     skrobust.torchify._registry.NotConvertibleError: step 'scaler' is of type list, which to_torch cannot convert: ...
     """
 
-    def __init__(self, fitted, path=()):
+    def __init__(self, fitted, path=(), reason=None):
         self.fitted = fitted
         self.path = path
+        self.reason = reason
         name = type(fitted).__name__
         what = f"step {'__'.join(path)!r}" if path else "the estimator"
         super().__init__(
-            f"{what} is of type {name}, which to_torch cannot convert: write a function that returns its "
-            f"torch.nn.Module and decorate it with skrobust.torchify.register({name})."
+            f"{what} is of type {name}, which to_torch cannot convert{'' if reason is None else ' ' + reason}: write a "
+            f"function that returns its torch.nn.Module and decorate it with skrobust.torchify.register({name})."
         )
+
+    def __reduce__(self):
+        return type(self), (self.fitted, self.path, self.reason)
 
     def inside(self, step):
         """Return this error as seen from around a step of that name."""
-        return NotConvertibleError(self.fitted, (step, *self.path))
+        return NotConvertibleError(self.fitted, (step, *self.path), self.reason)
+
+
+@contextlib.contextmanager
+def inside(step):
+    """Name the step in errors about what is converted inside."""
+    try:
+        yield
+    except NotConvertibleError as error:
+        raise error.inside(step) from None
 
 
 @functools.singledispatch
-def convert(fitted):
+def converters(fitted):
     """Return the module for one fitted estimator, by the converter of its class or nearest base class."""
+    if any(base.__module__.startswith("skorch.") for base in type(fitted).__mro__) and _load_skorch():
+        return converters(fitted)
     raise NotConvertibleError(fitted)
+
+
+def _load_skorch():
+    """Return whether the converter of skorch's nets has only now been registered."""
+    room = "skrobust.torchify._skorch"
+    if room in sys.modules:
+        return False
+    __import__(room)
+    return True
+
+
+def convert(fitted):
+    """Return the module for a fitted estimator: of logits for a classifier, of transformed rows for a transformer."""
+    converter = converters.dispatch(type(fitted))
+    if not current_input().vocabularies or not getattr(converter, "wants_numbers", False):
+        return converter(fitted)
+    from skrobust.torchify._lookup import with_numbers  # which needs this module
+
+    return with_numbers(converter, fitted)
+
+
+@functools.singledispatch
+def transformers(fitted):
+    """Return the module that does what ``transform`` does."""
+    if is_classifier(fitted):
+        raise NotConvertibleError(fitted, reason="as a transformer")
+    return convert(fitted)
+
+
+def convert_transformer(fitted):
+    """Return the module that does what ``transform`` does, or a bridge to it where one is allowed."""
+    try:
+        return transformers(fitted)
+    except NotConvertibleError as error:
+        if error.fitted is not fitted or not current_input().bridge or not hasattr(fitted, "transform"):
+            raise
+        from skrobust.torchify._bridge import bridge_to  # which needs this module
+
+        return bridge_to(fitted)
+
+
+def builtin(*classes, wants_numbers=True):
+    """Make a function the converter of these classes.
+
+    Parameters
+    ----------
+    *classes : type
+    wants_numbers : bool, default=True
+        Whether codes are turned into the numbers that they stand for before they reach the module. Not so for what
+        holds other estimators, and for what knows codes.
+    """
+
+    def decorate(converter):
+        converter.wants_numbers = wants_numbers
+        for estimator_class in classes:
+            converters.register(estimator_class)(converter)
+        return converter
+
+    return decorate
 
 
 def register(estimator_class):
@@ -83,66 +162,4 @@ def register(estimator_class):
     >>> to_torch(SquareRoot().fit(X))(X)
     tensor([[1., 2.]], dtype=torch.float64)
     """
-    return convert.register(estimator_class)
-
-
-def to_torch(fitted):
-    """Return a torch module that computes what a fitted estimator or Pipeline computes.
-
-    Parameters
-    ----------
-    fitted : estimator or Pipeline
-        A classifier, a transformer, or a Pipeline of transformers that may end in a classifier. It stays as it is.
-
-    Returns
-    -------
-    module : torch.nn.Module
-        Maps raw rows of shape (n, n_features), of any floating point type, or images, which it flattens, to logits of
-        shape (n, n_classes) in the order of ``classes_``, or to transformed rows. It computes in float64, except within
-        networks that were trained in float32; it is in evaluation mode, and its parameters ask for no gradients.
-
-    Raises
-    ------
-    NotConvertibleError
-        If a step is of a class that has no converter; :func:`register` adds one.
-    sklearn.exceptions.NotFittedError
-        If the estimator is not fitted.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.neural_network import MLPClassifier
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> from skrobust.torchify import to_torch
-    >>> X, y = load_iris(return_X_y=True)
-    >>> pipe = make_pipeline(StandardScaler(), MLPClassifier(max_iter=1000, random_state=0)).fit(X, y)
-    >>> logits = to_torch(pipe)(torch.from_numpy(X))
-    >>> bool((logits.argmax(dim=1).numpy() == pipe.predict(X)).all())
-    True
-    """
-    if hasattr(fitted, "fit"):
-        check_is_fitted(fitted)
-    rows = _Rows(convert(fitted))
-    return rows.to(_device_of(rows)).eval().requires_grad_(False)
-
-
-class _Rows(torch.nn.Module):
-    """Hands float64 rows to a module, whatever it is given."""
-
-    def __init__(self, body):
-        super().__init__()
-        self.body = body
-
-    def forward(self, X):
-        return self.body(X.flatten(start_dim=1).double())
-
-
-def _device_of(module):
-    """Return the GPU if a part of a module is there, else the CPU; a network trained on a GPU decides for its Pipeline.
-
-    MPS knows no float64, so that what was trained there is converted to the CPU.
-    """
-    tensors = [*module.parameters(), *module.buffers()]
-    return next((tensor.device for tensor in tensors if tensor.device.type == "cuda"), torch.device("cpu"))
+    return converters.register(estimator_class)
