@@ -3,7 +3,23 @@
 :func:`to_torch` converts; :func:`register` teaches it a further class.
 """
 
-from skrobust.torchify import _columns, _discrete, _functions, _linear, _pipeline, _scalers, _svm  # noqa: F401  importing registers
+# Importing a room registers its converters.
+from skrobust.torchify import (  # noqa: F401
+    _bayes,
+    _calibration,
+    _columns,
+    _discrete,
+    _distributions,
+    _ensembles,
+    _expansions,
+    _functions,
+    _impute,
+    _linear,
+    _multiclass,
+    _pipeline,
+    _scalers,
+    _svm,
+)
 from skrobust.torchify._bridge import has_bridge
 from skrobust.torchify._frames import decode_frame, encode_frame
 from skrobust.torchify._networks import RowNetwork

@@ -21,12 +21,15 @@ class Input:
         The rows at hand, as they reach this estimator; None if there are none.
     bridge : bool, default=False
         Whether a transformer without converter may be bridged.
+    row_shape : tuple of int, default=None
+        Shape of a row, if it is an image.
     """
 
     vocabularies: tuple = ()
     names: tuple = ()
     rows: torch.Tensor | None = None
     bridge: bool = False
+    row_shape: tuple | None = None
 
     def after(self, module):
         """Return what the estimator after this one takes."""
@@ -41,7 +44,7 @@ class Input:
         vocabularies = () if all(vocabulary is None for vocabulary in vocabularies) else vocabularies
         with torch.no_grad():
             rows = None if self.rows is None else change(self.rows)
-        return dataclasses.replace(self, vocabularies=vocabularies, names=names, rows=rows)
+        return dataclasses.replace(self, vocabularies=vocabularies, names=names, rows=rows, row_shape=None)
 
 
 def _pick(values, indices):

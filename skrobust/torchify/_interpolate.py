@@ -5,41 +5,65 @@ from torch import nn
 
 
 def interpolate(x, knots, values):
-    """Return piecewise linear interpolations, constant beyond the first and the last knot.
+    """Return what numpy.interp returns, column by column.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_columns, n) or (n,)
+    knots, values : Tensor of shape (n_columns, n_knots) or (n_knots,)
+        The knots do not fall. Where several are equal, the value at them is that of the last one.
+
+    Returns
+    -------
+    interpolated : Tensor of the shape of x
+        Constant beyond the first and the last knot.
+    """
+    left, right, share = _place(x, knots)
+    low, high = values.gather(-1, left), values.gather(-1, right)
+    return low + share.clamp(0, 1) * (high - low)
+
+
+def interpolate_rows(x, knots, table):
+    """Return the rows between those of the neighboring knots, on straight lines also beyond the last ones.
 
     Parameters
     ----------
     x : Tensor of shape (n,)
     knots : Tensor of shape (n_knots,)
-        Not falling. Where several are equal, the value at them is that of the last one.
-    values : Tensor of shape (n_knots,) or (n_knots, n_outputs)
+    table : Tensor of shape (n_knots, n_outputs)
 
     Returns
     -------
-    interpolated : Tensor of shape (n,) or (n, n_outputs)
+    rows : Tensor of shape (n, n_outputs)
     """
-    if len(knots) == 1:
-        return values[torch.zeros_like(x, dtype=torch.long)] + 0 * _like(x, values)
-    right = torch.searchsorted(knots, x.detach().contiguous(), right=True).clamp(1, len(knots) - 1)
-    left = right - 1
-    width = knots[right] - knots[left]
-    inside = torch.minimum(torch.maximum(x, knots[0]), knots[-1])
-    share = _like((inside - knots[left]) / width.where(width > 0, 1.0), values)
-    return values[left] + share * (values[right] - values[left])
+    left, right, share = _place(x, knots)
+    return table[left] + share[:, None] * (table[right] - table[left])
 
 
-def _like(x, values):
-    return x if values.ndim == 1 else x[:, None]
+def _place(x, knots):
+    """Return the knots to the left and right of x, and where between them it is."""
+    last = knots.shape[-1] - 1
+    right = torch.searchsorted(knots, x.detach().contiguous(), right=True).clamp(max=last).clamp(min=min(1, last))
+    left = (right - 1).clamp(min=0)
+    start = knots.gather(-1, left)
+    width = knots.gather(-1, right) - start
+    # No width: equal knots at an end. Before them counts the first value, from there on the last.
+    return left, right, torch.where(width > 0, (x - start) / width.where(width > 0, 1.0), (x >= start).to(x.dtype))
 
 
-class Isotonic(nn.Module):
-    """What a fitted IsotonicRegression predicts of a column."""
+class Interpolation(nn.Module):
+    """Interpolation of each column.
+
+    Parameters
+    ----------
+    knots, values : Tensor of shape (n_columns, n_knots)
+    """
 
     def __init__(self, knots, values):
         super().__init__()
-        self.register_buffer("knots", knots)
-        self.register_buffer("values", values)
+        self.register_buffer("knots", knots.contiguous())
+        self.register_buffer("table", values.contiguous())
 
     def forward(self, X):
-        """Return predictions of shape (n, 1)."""
-        return interpolate(X[:, 0], self.knots, self.values)[:, None]
+        """Return interpolated rows."""
+        return interpolate(X.T, self.knots, self.table).T

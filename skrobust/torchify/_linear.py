@@ -10,14 +10,14 @@ from sklearn.svm import LinearSVC
 from torch import nn
 from torch.nn import functional
 
-from skrobust.torchify._outputs import decision, log_probabilities, refuse_several_outputs
-from skrobust.torchify._parts import LOG_ZERO, Affine, Elementwise, OneLogit, dense, linear, logits_of_scores
-from skrobust.torchify._registry import builtin, convert, transformers
+from skrobust.torchify._outputs import log_probabilities, refuse_several_outputs
+from skrobust.torchify._parts import Affine, Elementwise, OneLogit, dense, linear, logits_of_scores, safe_log
+from skrobust.torchify._registry import builtin, transformers
 
 ACTIVATIONS = {"identity": nn.Identity, "logistic": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
-@builtin(LogisticRegression, LinearSVC, LinearDiscriminantAnalysis)
+@builtin(LogisticRegression, LinearSVC, LinearDiscriminantAnalysis, BaseSGDClassifier)
 def convert_linear(fitted):
     """Return the scores of the classes."""
     return logits_of_scores(_scores(fitted))
@@ -30,27 +30,13 @@ def convert_ridge(fitted):
     return convert_linear(fitted)
 
 
-@builtin(BaseSGDClassifier)
-def convert_sgd(fitted):
-    """Return the scores of the classes, or their log-probabilities where these are normalized one-vs-rest."""
-    scores = _scores(fitted)
-    if len(fitted.classes_) > 2 and getattr(fitted, "loss", None) == "log_loss":
-        return nn.Sequential(scores, nn.LogSigmoid())
-    return logits_of_scores(scores)
-
-
-@decision.register(BaseSGDClassifier)
-def decide_sgd(fitted):
-    """Return the scores, which are no log-probabilities."""
-    return _scores(fitted)
-
-
 @log_probabilities.register(BaseSGDClassifier)
 def log_probabilities_of_sgd(fitted):
-    """Return log-probabilities, which for the loss modified_huber are those of clipped scores."""
-    if fitted.loss != "modified_huber":
-        return nn.Sequential(convert(fitted), nn.LogSoftmax(dim=1))
-    return nn.Sequential(_scores(fitted), Elementwise(_log_of_clipped))
+    """Return normalized one-vs-rest log-probabilities."""
+    scores, is_binary = _scores(fitted), len(fitted.classes_) == 2
+    if fitted.loss == "modified_huber":
+        return nn.Sequential(scores, Elementwise(_log_of_clipped))
+    return nn.Sequential(logits_of_scores(scores), *([] if is_binary else [nn.LogSigmoid()]), nn.LogSoftmax(dim=1))
 
 
 @transformers.register(LinearDiscriminantAnalysis)
@@ -79,7 +65,5 @@ def _log_of_clipped(scores):
     shares = (scores.clamp(-1, 1) + 1) / 2
     if shares.shape[1] == 1:
         shares = torch.cat([1 - shares, shares], dim=1)
-    total = shares.sum(dim=1, keepdim=True)
-    shares = torch.where(total > 0, shares, 1.0)
-    logarithms = shares.where(shares > 0, 1.0).log().where(shares > 0, LOG_ZERO)
-    return functional.log_softmax(logarithms, dim=1)
+    # No share at all: safe_log makes them equal, as scikit-learn does.
+    return functional.log_softmax(safe_log(shares), dim=1)

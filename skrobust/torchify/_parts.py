@@ -132,6 +132,18 @@ class Mixture(nn.Module):
         return torch.logsumexp(torch.stack([part(X) for part in self.parts]) + self.log_weights, dim=0)
 
 
+class Mean(nn.Module):
+    """Mean of what several modules return."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, X):
+        """Return the mean."""
+        return torch.stack([part(X) for part in self.parts]).mean(dim=0)
+
+
 def float64(values):
     """Return values as a tensor of their own, in float64."""
     return torch.from_numpy(np.array(dense(values), dtype=np.float64, order="C"))
@@ -168,6 +180,11 @@ def projection(components, mean=None, scale=None):
     parts = [Affine(mean)] if mean is not None else []
     parts += [linear(np.asarray(dense(components)).T)]
     return nn.Sequential(*parts, *([Affine(scale=scale)] if scale is not None else []))
+
+
+def safe_log(shares):
+    """Return logarithms, finite also those of zeros, and with gradients that are so too."""
+    return shares.where(shares > 0, 1.0).log().where(shares > 0, LOG_ZERO)
 
 
 def logits_of_scores(scores):

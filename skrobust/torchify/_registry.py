@@ -76,6 +76,11 @@ def _load_skorch():
 
 def convert(fitted):
     """Return the module for a fitted estimator: of logits for a classifier, of transformed rows for a transformer."""
+    if isinstance(getattr(fitted, "classes_", None), list):
+        raise ValueError(
+            f"{type(fitted).__name__} was fitted on several outputs, which have no single answer per row: fit one "
+            "classifier per output."
+        )
     converter = converters.dispatch(type(fitted))
     if not current_input().vocabularies or not getattr(converter, "wants_numbers", False):
         return converter(fitted)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import torch
-from sklearn.decomposition import TruncatedSVD
+from sklearn.decomposition import FactorAnalysis, FastICA, TruncatedSVD
 from sklearn.decomposition._base import _BasePCA
+from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
+from sklearn.random_projection import BaseRandomProjection
 from torch import nn
 
 from skrobust.torchify._parts import Affine, Clip, Elementwise, projection
@@ -52,8 +54,22 @@ def convert_pca(fitted):
     return projection(fitted.components_, fitted.mean_, scale)
 
 
-@builtin(TruncatedSVD)
-def convert_truncated_svd(fitted):
+@builtin(FastICA)
+def convert_fast_ica(fitted):
+    """Return the unmixed sources."""
+    return projection(fitted.components_, fitted.mean_ if fitted.whiten else None)
+
+
+@builtin(FactorAnalysis)
+def convert_factor_analysis(fitted):
+    """Return the expected latent factors."""
+    weighted = fitted.components_ / fitted.noise_variance_
+    covariance = np.linalg.inv(np.eye(len(weighted)) + weighted @ fitted.components_.T)
+    return projection(covariance @ weighted, fitted.mean_)
+
+
+@builtin(TruncatedSVD, BaseRandomProjection, NeighborhoodComponentsAnalysis)
+def convert_projection(fitted):
     """Return the projection onto the components."""
     return projection(fitted.components_)
 

@@ -7,6 +7,7 @@ import torch
 from sklearn.svm import SVC, NuSVC
 from torch import nn
 
+from skrobust.torchify._kernels import Kernel
 from skrobust.torchify._outputs import decision, log_probabilities, refuse
 from skrobust.torchify._parts import Difference, Elementwise, dense, float64, linear, logits_of_scores
 from skrobust.torchify._registry import builtin
@@ -36,36 +37,6 @@ def refuse_probabilities(fitted):
     refuse(fitted, "to probabilities (wrap it in CalibratedClassifierCV instead)")
 
 
-class Kernel(nn.Module):
-    """Values of a kernel between rows and points.
-
-    Parameters
-    ----------
-    points : array-like of shape (n_points, n_features)
-    name : {"linear", "poly", "rbf", "sigmoid"}
-    gamma, degree, coef0 : float
-    """
-
-    def __init__(self, points, name, gamma=1.0, degree=3.0, coef0=0.0):
-        super().__init__()
-        # Rounding of squared distances is that of coordinates about the origin: move it among the points.
-        self.register_buffer("center", float64(np.mean(points, axis=0) if name == "rbf" else np.zeros(points.shape[1])))
-        self.register_buffer("points", float64(points) - self.center)
-        self.name, self.gamma, self.degree, self.coef0 = name, float(gamma), float(degree), float(coef0)
-
-    def forward(self, X):
-        """Return kernel values of shape (n, n_points)."""
-        X = X - self.center
-        product = X @ self.points.T
-        if self.name == "rbf":
-            squares = X.square().sum(dim=1, keepdim=True) + self.points.square().sum(dim=1)
-            return torch.exp(-self.gamma * (squares - 2 * product).clamp(min=0))
-        if self.name == "linear":
-            return product
-        product = self.gamma * product + self.coef0
-        return product.tanh() if self.name == "sigmoid" else product**self.degree
-
-
 class Votes(nn.Module):
     """One-vs-one votes of each class, and its confidences squeezed to break their ties.
 
@@ -93,22 +64,11 @@ class Votes(nn.Module):
         return votes + total / (3 * (total.abs() + 1))
 
 
-def kernel_to(points, fitted):
-    """Return the kernel of a fitted estimator, between rows and points.
-
-    Raises
-    ------
-    NotConvertibleError
-        If the kernel is a function, or a matrix of values.
-    """
-    if not isinstance(fitted.kernel, str) or fitted.kernel == "precomputed":
-        refuse(fitted, f"with kernel={fitted.kernel!r}")
-    return Kernel(points, fitted.kernel, fitted._gamma, fitted.degree, fitted.coef0)
-
-
 def _pairs(fitted):
     weights = dense(fitted.dual_coef_) if len(fitted.classes_) == 2 else _pair_weights(fitted)
-    kernel = kernel_to(dense(fitted.support_vectors_), fitted)
+    if not isinstance(fitted.kernel, str) or fitted.kernel == "precomputed":
+        refuse(fitted, f"with kernel={fitted.kernel!r}")
+    kernel = Kernel(fitted.support_vectors_, fitted.kernel, fitted._gamma, fitted.degree, fitted.coef0)
     return nn.Sequential(kernel, linear(weights.T, fitted.intercept_))
 
 

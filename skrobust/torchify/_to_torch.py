@@ -1,5 +1,6 @@
 """to_torch: the one call that converts."""
 
+import numpy as np
 import torch
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
@@ -69,7 +70,8 @@ def to_torch(fitted, X=None, *, bridge=False):
         return _module(fitted, Input(bridge=True) if bridge else current_input())
     matrix, vocabularies = encode_frame(X)
     rows = torch.from_numpy(matrix)
-    columns = Input(vocabularies, tuple(getattr(X, "columns", ())), rows[:N_ROWS], bridge)
+    row_shape = np.shape(X)[1:] if np.ndim(X) > 2 else None
+    columns = Input(vocabularies, tuple(getattr(X, "columns", ())), rows[:N_ROWS], bridge, row_shape)
     module = _module(fitted, columns)
     check_equal(module, fitted, X, rows, lambda method: _module(fitted, columns, METHODS[method]))
     return module
