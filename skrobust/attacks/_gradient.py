@@ -17,6 +17,10 @@ from skrobust.attacks._objectives import LOSSES, next_best
 from skrobust.attacks._surface import Surface, margins
 
 N_STEPS_PER_EPS = 8
+# Steps after which attacks look whom they have fooled grow by this factor: asking costs, as do steps for nothing.
+CHECK_EVERY = 1.3
+# Steps towards each class before the most promising classes get all steps.
+N_TRIAL_STEPS = 10
 
 
 @dataclasses.dataclass
@@ -163,6 +167,8 @@ class AdaptiveStep:
 
     def take(self, keep):
         """Forget rows."""
+        if self.rows is None:
+            return
         self.rows = {name: tensor[keep] for name, tensor in self.rows.items()}
 
     def next(self, ball, Z, value, gradient):
@@ -218,6 +224,34 @@ class AdaptiveStep:
         return torch.where(stuck, rows["best_Z"], Z), torch.where(stuck, rows["best_gradient"], gradient)
 
 
+@dataclasses.dataclass
+class Best:
+    """The points with the largest margins that rows met.
+
+    Parameters
+    ----------
+    margin : Tensor of shape (m,)
+    Z : Tensor of shape (m, n_features)
+    """
+
+    margin: torch.Tensor
+    Z: torch.Tensor
+
+    def update(self, margin, Z):
+        """Keep what is better."""
+        rises = margin > self.margin
+        self.margin = torch.where(rises, margin, self.margin)
+        self.Z = torch.where(rises[:, None], Z, self.Z)
+
+    def take(self, keep):
+        """Return those of some rows."""
+        return Best(self.margin[keep], self.Z[keep])
+
+    def put(self, where, other):
+        """Write those of some rows."""
+        self.margin[where], self.Z[where] = other.margin, other.Z
+
+
 def ascend(pursuit, ball, Z, loss, rule, n_steps, *, stops_early=True):
     """Follow the gradient of a loss, and offer the point with the largest margin that each row meets.
 
@@ -233,41 +267,47 @@ def ascend(pursuit, ball, Z, loss, rule, n_steps, *, stops_early=True):
     n_steps : int
     stops_early : bool, default=True
         Whether rows that are fooled are left in peace from then on.
+
+    Returns
+    -------
+    best : Best
+        Of all rows.
     """
-    best, best_Z, next_check = None, Z, 0
+    best = Best(torch.full_like(ball.radius[:, 0], -torch.inf), Z)
+    of_all, where, next_check = Best(best.margin.clone(), Z.clone()), torch.arange(len(Z), device=Z.device), 0
     for step in range(n_steps + 1):
         value, lead, gradient = ball.climb(Z, loss)
         pursuit.count(ball.index)
-        if best is None:
-            best = lead
+        best.update(lead, Z)
+        if step == 0:
             pursuit.note("zero gradient", ball.index[(gradient == 0).all(dim=1).cpu().numpy()])
-        rises = lead > best
-        best, best_Z = torch.where(rises, lead, best), torch.where(rises[:, None], Z, best_Z)
-        if step == n_steps or (stops_early and step >= next_check):
-            next_check = max(step + 1, math.ceil(1.3 * step))
-            # Of random answers the expectation counts, also where most are right.
-            beyond = best >= (-torch.inf if pursuit.original.is_random and step == n_steps else torch.finfo().tiny)
-            keep = ~_offered(pursuit, ball, beyond, best_Z)
-            if step == n_steps or not keep.any():
-                break
+        if step == n_steps:
+            break
+        if stops_early and step >= next_check:
+            next_check = max(step + 1, math.ceil(CHECK_EVERY * step))
+            keep = ~_offered(pursuit, ball, best, best.margin > 0)
             if not keep.all():
-                ball, best, best_Z, Z = ball.take(keep), best[keep], best_Z[keep], Z[keep]
+                of_all.put(where, best)
+                where, ball, best, Z = where[keep], ball.take(keep), best.take(keep), Z[keep]
                 value, gradient = value[keep], gradient[keep]
-                if step > 0:
-                    rule.take(keep)
+                rule.take(keep)
+            if not len(Z):
+                return of_all
         Z = rule.next(ball, Z, value, gradient)
-    if not stops_early and n_steps > 0:
-        is_lost = (best > 0) & (lead <= 0)
-        pursuit.note("met and lost", ball.index[is_lost.cpu().numpy()])
+    # Of random answers the expectation counts, also where most are right.
+    _offered(pursuit, ball, best, (best.margin > 0) | pursuit.original.is_random)
+    pursuit.note("met and lost", ball.index[((best.margin > 0) & (lead <= 0)).cpu().numpy()])
+    of_all.put(where, best)
+    return of_all
 
 
-def _offered(pursuit, ball, beyond, best_Z):
-    """Offer points beyond the boundary, and return which rows they fool, as a tensor."""
-    fooled = beyond.clone()
-    if beyond.any():
-        part = ball.take(beyond)
-        rows = pursuit.budget.take(part.index).at(float(part.radius.max())).project(part.rows(best_Z[beyond]))
-        fooled[beyond] = torch.from_numpy(pursuit.offer(part.index, rows)).to(fooled.device)
+def _offered(pursuit, ball, best, chosen):
+    """Offer the best points of chosen rows, and return which rows they fool, as a tensor."""
+    fooled = chosen.clone()
+    if chosen.any():
+        part = ball.take(chosen)
+        rows = pursuit.budget.take(part.index).at(float(part.radius.max())).project(part.rows(best.Z[chosen]))
+        fooled[chosen] = torch.from_numpy(pursuit.offer(part.index, rows)).to(fooled.device)
     return fooled
 
 
@@ -343,22 +383,44 @@ def apgd(
         index = index[pursuit.distance[index] > pursuit.reach(radius)]
 
 
-def apgd_targeted(pursuit, index, radius, rng, *, max_iter=100, n_targets=9, stops_early=True):
-    """Auto-PGD towards one class after the other, the likeliest first."""
-    for rank in range(1, min(n_targets, len(pursuit.original.classes) - 1) + 1):
-        _run(
-            pursuit,
-            index,
-            radius,
-            rng,
-            LOSSES["targeted"],
-            AdaptiveStep(max_iter),
-            max_iter,
-            is_random=True,
-            rank=rank,
-            stops_early=stops_early,
-        )
-        index = index[pursuit.distance[index] > pursuit.reach(radius)]
+def apgd_targeted(pursuit, index, radius, rng, *, max_iter=100, n_targets=9, n_tried=9, stops_early=True):
+    """Auto-PGD towards one class after the other, the likeliest first.
+
+    Of `n_tried` classes, tried with a few steps each, the `n_targets` that came nearest get all steps.
+    """
+    n_tried = min(n_tried, len(pursuit.original.classes) - 1)
+    ranks = np.broadcast_to(np.arange(1, n_tried + 1), (len(index), n_tried))
+    if n_targets < n_tried:
+        ranks = _most_promising(pursuit, index, radius, rng, ranks)[:, :n_targets]
+    for rank in ranks.T[:n_targets]:
+        _run_standing(pursuit, index, radius, rng, rank, max_iter, stops_early=stops_early)
+
+
+def _most_promising(pursuit, index, radius, rng, ranks):
+    """Return the ranks of classes in the order of what a few steps towards each achieve."""
+    margins = np.full(ranks.shape, np.inf)
+    for column, rank in enumerate(ranks.T):
+        standing, best = _run_standing(pursuit, index, radius, rng, rank, N_TRIAL_STEPS)
+        margins[standing, column] = best
+    return np.take_along_axis(ranks, np.argsort(-margins, axis=1, kind="stable"), axis=1)
+
+
+def _run_standing(pursuit, index, radius, rng, rank, n_steps, *, stops_early=True):
+    """Attack the rows that still stand towards their classes of that rank; return which, and the margins reached."""
+    standing = pursuit.distance[index] > pursuit.reach(radius)
+    best = _run(
+        pursuit,
+        index[standing],
+        radius,
+        rng,
+        LOSSES["targeted"],
+        AdaptiveStep(n_steps),
+        n_steps,
+        is_random=True,
+        rank=rank[standing],
+        stops_early=stops_early,
+    )
+    return standing, best
 
 
 def straight_through(pursuit, index, radius, rng, *, max_iter=50):
@@ -367,10 +429,22 @@ def straight_through(pursuit, index, radius, rng, *, max_iter=50):
         apgd(pursuit, index, radius, rng, max_iter=max_iter, loss="margin")
 
 
+def refine(pursuit, index, radius, rows, *, max_iter=20):
+    """Return counterparts of rows, improved along gradients in all features but the discrete ones, which stay."""
+    with limited_threads(pursuit.surface.module, pursuit.surface.device):
+        ball = Ball.around(pursuit, index, radius)
+        Z = (torch.tensor(rows, dtype=torch.float64, device=ball.center.device) - ball.center) / ball.scale
+        is_held = torch.from_numpy(pursuit.budget.is_discrete).to(Z.device)
+        ball.low, ball.high = torch.where(is_held, Z, ball.low), torch.where(is_held, Z, ball.high)
+        step = FixedStep(1 / N_STEPS_PER_EPS)
+        best = ascend(pursuit, ball, Z, LOSSES["margin"], step, max_iter, stops_early=False)
+        return pursuit.budget.take(index).at(radius).project(ball.rows(best.Z))
+
+
 def _run(pursuit, index, radius, rng, loss, rule, n_steps, *, is_random, stops_early, rank=None):
-    """Start from the rows or from random points, and ascend."""
+    """Start from the rows or from random points, and ascend; return the largest margins met."""
     if not len(index) or not radius > 0:
-        return
+        return np.full(len(index), -np.inf)
     with limited_threads(pursuit.surface.module, pursuit.surface.device):
         ball = Ball.around(pursuit, index, radius)
         start = torch.zeros_like(ball.center)
@@ -378,4 +452,4 @@ def _run(pursuit, index, radius, rng, loss, rule, n_steps, *, is_random, stops_e
             ball.targets = next_best(ball.logits(start), ball.codes, rank)
         if is_random:
             start = ball.random(torch.Generator().manual_seed(int(rng.integers(2**62))))
-        ascend(pursuit, ball, start, loss, rule, n_steps, stops_early=stops_early)
+        return ascend(pursuit, ball, start, loss, rule, n_steps, stops_early=stops_early).margin.cpu().numpy()

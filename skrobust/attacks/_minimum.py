@@ -3,6 +3,7 @@
 Both take the classifier for linear where they stand, and go to the nearest point of a class's hyperplane there.
 """
 
+import numpy as np
 import torch
 
 from skrobust._runtime import limited_threads
@@ -52,7 +53,8 @@ def minimum_norm(pursuit, index, radius, rng, *, max_iter=40, n_targets=9):
             break
         with limited_threads(pursuit.surface.module, pursuit.surface.device):
             ball = Ball.around(pursuit, index, torch.inf)
-            ball.targets = next_best(ball.logits(torch.zeros_like(ball.center)), ball.codes, rank)
+            ranks = np.full(len(index), rank)
+            ball.targets = next_best(ball.logits(torch.zeros_like(ball.center)), ball.codes, ranks)
             _follow_boundary(pursuit, ball, max_iter, reach)
         index = index[pursuit.distance[index] > reach]
     pursuit.shrink(fooled)

@@ -42,6 +42,6 @@ LOSSES = {"cross_entropy": cross_entropy, "margin": margin, "dlr": dlr, "targete
 
 
 def next_best(logits, codes, rank):
-    """Return the class with the rank-th largest logit among the others (1 is the runner-up)."""
-    others = logits.scatter(1, codes[:, None], -torch.inf)
-    return others.argsort(dim=1, descending=True)[:, rank - 1]
+    """Return the class with the rank-th largest logit among the others, 1 the runner-up; rank is an array (n,)."""
+    ordered = logits.scatter(1, codes[:, None], -torch.inf).argsort(dim=1, descending=True)
+    return ordered.gather(1, torch.from_numpy(rank - 1).to(ordered.device)[:, None])[:, 0]

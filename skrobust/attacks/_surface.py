@@ -6,7 +6,7 @@ import torch
 from skrobust._runtime import limited_threads
 
 # Numbers in the rows of one batch: large batches are fast until they leave the caches.
-BATCH_NUMBERS = 2**20
+BATCH_NUMBERS = 2**18
 MOST_ROWS = 4096
 
 
@@ -16,7 +16,7 @@ class Surface:
     Parameters
     ----------
     module : torch.nn.Module
-        Maps float64 rows to logits.
+        Maps float64 rows to logits; nobody else's, since its memory is laid out anew.
 
     Attributes
     ----------
@@ -24,7 +24,8 @@ class Surface:
     """
 
     def __init__(self, module):
-        self.module = module
+        # Convolutions on a CPU take a third less time with the channels last; nothing else has four dimensions.
+        self.module = module.to(memory_format=torch.channels_last)
         self.device = device_of(module)
 
     def logits(self, rows):
