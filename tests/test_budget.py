@@ -91,7 +91,8 @@ def test_projection_keeps_what_is_allowed(case, size):
     projected = budget.project(X + budget.scale * rng.normal(size=X.shape) * budget.radius * size)
     again = budget.project(projected)
     np.testing.assert_array_equal(again[:, budget.is_discrete], projected[:, budget.is_discrete])
-    np.testing.assert_allclose(again, projected, rtol=4 * np.finfo(X.dtype).eps)
+    largest = max(np.abs(X).max(), np.abs(projected).max())
+    np.testing.assert_allclose(again, projected, rtol=0, atol=8 * np.finfo(X.dtype).eps * largest)
     np.testing.assert_array_equal(budget.project(X), X)
 
 
@@ -210,6 +211,16 @@ def test_reach_that_rounding_took_from_a_whole_number():
     budget = Budget.of(ThreatModel(0.1 * 3 / 0.3 - 1e-15, integer=[0]), X)
     assert budget.radius < 1
     assert budget.project(np.array([[9, 0.0]])).tolist() == [[4, 0]]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_small_reach_far_from_zero_is_kept_to_the_last_bit(rng, norm, dtype):
+    X = (1e4 + rng.normal(size=(1000, 3))).astype(dtype)
+    budget = Budget.of(ThreatModel(1e-6, norm), X)
+    projected = budget.project(X.astype(np.float64) + rng.choice([-1, 1], size=X.shape))
+    assert (budget.distance(projected) <= 1e-6 * (1 + 1e-12)).all()
+    assert (projected != X).any() == (dtype == np.float64)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

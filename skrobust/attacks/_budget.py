@@ -164,10 +164,11 @@ class Budget:
         The box comes first. A change that is too long is shortened, which stays in the box: of changes of category the
         dearest are undone; then integers, then the other features share what is left. Rows with a NaN stay originals.
         """
-        rows, (low, high) = self.rows.astype(np.float64), self.box()
+        rows, reach, (low, high) = self.rows.astype(np.float64), self._reach(), self.box()
         others = np.where(np.isfinite(others).all(axis=1, keepdims=True), others, rows)
         with np.errstate(over="ignore"):
-            change = self._snap(others, low, high).clip(low, high) - rows
+            # The ends of the box are rounded: far from zero, that is much against a small reach.
+            change = (self._snap(others, low, high).clip(low, high) - rows).clip(-reach, reach)
             return self._moved(change if self.norm == np.inf else self._shortened(change))
 
     def _reach(self):
