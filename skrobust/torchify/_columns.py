@@ -2,14 +2,15 @@
 
 import itertools
 
+from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
-from sklearn.feature_selection import SelectorMixin
+from sklearn.feature_selection import RFE, SelectorMixin
 from sklearn.pipeline import FeatureUnion
 from torch import nn
 
 from skrobust.torchify._input import current_input, input_is
 from skrobust.torchify._parts import Concatenate, Select
-from skrobust.torchify._registry import builtin, convert_transformer, inside
+from skrobust.torchify._registry import builtin, convert, convert_transformer, inside, transformers
 
 
 @builtin(SelectorMixin, wants_numbers=False)
@@ -17,6 +18,19 @@ def convert_selector(fitted):
     """Return the selection of the supported columns."""
     indices = fitted.get_support(indices=True)
     return Select(indices, current_input().at(indices).vocabularies)
+
+
+@builtin(RFE, wants_numbers=False)
+def convert_elimination(fitted):
+    """Return the selection and then its classifier, since it answers as that does."""
+    select = convert_selector(fitted)
+    if not is_classifier(fitted):
+        return select
+    with input_is(current_input().after(select)):
+        return nn.Sequential(select, convert(fitted.estimator_))
+
+
+transformers.register(SelectorMixin)(convert_selector)
 
 
 @builtin(ColumnTransformer, wants_numbers=False)

@@ -94,6 +94,9 @@ def convert_polynomial_features(fitted):
 @builtin(SplineTransformer)
 def convert_spline_transformer(fitted):
     """Return the splines of each column, the last one left out without bias."""
+    if fitted.extrapolation == "linear" and fitted.degree < 2 and len(fitted.bsplines_) > 1:
+        # scikit-learn 1.9 counts up the degree from column to column, and then begins too early.
+        refuse(fitted, "with linear extrapolation and a degree below 2, where it begins before the last knot")
     splines = column_by_column([Spline(spline, fitted.extrapolation) for spline in fitted.bsplines_])
     if fitted.include_bias:
         return splines

@@ -52,7 +52,8 @@ def convert_threshold(fitted):
     method = next(name for name in methods if hasattr(estimator, name))
     threshold = getattr(fitted, "best_threshold_", getattr(fitted, "threshold", None))
     threshold = {"predict_proba": 0.5, "decision_function": 0.0}[method] if threshold == "auto" else threshold
-    is_first = fitted.pos_label is not None and fitted.pos_label == fitted.classes_[0]
+    label = fitted._curve_scorer._get_pos_label() if hasattr(fitted, "_curve_scorer") else fitted.pos_label
+    is_first = label is not None and label == fitted.classes_[0]
     if method == "predict_proba":
         score = nn.Sequential(log_probabilities(estimator), Elementwise(_log_odds))
         threshold = _logit(threshold)
