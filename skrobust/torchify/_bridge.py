@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skrobust.torchify._frames import decode
 from skrobust.torchify._input import current_input
 from skrobust.torchify._outputs import refuse
 from skrobust.torchify._parts import dense, float64
@@ -14,6 +15,7 @@ MAX_FEATURES = 64
 # The cube root of the precision: where rounding and curvature disturb a central difference about equally.
 STEP = float(np.finfo(np.float64).eps ** (1 / 3))
 N_ALONE = 8
+NO_BRIDGE = "and which no bridge can replace"
 
 
 class NumpyBridge(nn.Module):
@@ -23,18 +25,20 @@ class NumpyBridge(nn.Module):
     ----------
     fitted : transformer
         It is copied.
-    columns : Input
-        Columns that it takes. Those of codes have no gradient.
+    rows : Tensor of shape (n, n_features)
+        Rows that tell the scale of each column.
+    vocabularies : tuple
+        Columns of codes have one, and no gradient.
     """
 
-    def __init__(self, fitted, columns):
+    def __init__(self, fitted, rows, vocabularies):
         super().__init__()
-        self.fitted, self.columns = copy.deepcopy(fitted), columns
-        rows = columns.rows.numpy()
+        self.fitted, self.vocabularies_in = copy.deepcopy(fitted), vocabularies or (None,) * rows.shape[1]
+        rows = np.nan_to_num(rows.cpu().numpy())
         scale = rows.std(axis=0) if len(rows) else np.ones(rows.shape[1])
         steps = STEP * np.where(scale > 0, scale, np.maximum(np.abs(rows).max(axis=0, initial=0), 1.0))
-        is_code = [vocabulary is not None for vocabulary in columns.vocabularies] or [False] * rows.shape[1]
-        self.register_buffer("steps", float64(np.where(is_code, 0.0, np.nan_to_num(steps, nan=STEP))))
+        is_code = [vocabulary is not None for vocabulary in self.vocabularies_in]
+        self.register_buffer("steps", float64(np.where(is_code, 0.0, steps)))
 
     def forward(self, X):
         """Return transformed rows."""
@@ -46,16 +50,16 @@ class NumpyBridge(nn.Module):
         return torch.from_numpy(np.array(dense(output), dtype=np.float64)).to(X.device)
 
     def _decoded(self, rows):
-        vocabularies = self.columns.vocabularies or (None,) * rows.shape[1]
+        """Return rows as the transformer takes them: a DataFrame if it was fitted on one."""
         names = getattr(self.fitted, "feature_names_in_", None)
-        if names is None and not self.columns.vocabularies:
+        if names is None and all(vocabulary is None for vocabulary in self.vocabularies_in):
             return rows
-        values = {index: _decode(column, v) for index, (column, v) in enumerate(zip(rows.T, vocabularies, strict=True))}
+        columns = [decode(column, words) for column, words in zip(rows.T, self.vocabularies_in, strict=True)]
         if names is None:
-            return np.stack([np.asarray(column, dtype=object) for column in values.values()], axis=1)
+            return np.stack([column.astype(object) for column in columns], axis=1)
         import pandas
 
-        frame = pandas.DataFrame(values).infer_objects()
+        frame = pandas.DataFrame(dict(enumerate(columns))).infer_objects()
         frame.columns = list(names)
         return frame
 
@@ -89,22 +93,14 @@ def bridge_to(fitted):
         If there are no rows to check it on, it takes more features, or is not row-wise.
     """
     columns = current_input()
-    if columns.rows is None:
-        refuse(fitted, "without rows, on which a bridge is checked (no converter is registered, and X is None)")
+    if columns.rows is None or not len(columns.rows):
+        refuse(fitted, f"{NO_BRIDGE} without rows to check it on (pass X)")
     n_features = columns.rows.shape[1]
     if n_features > MAX_FEATURES:
-        refuse(
-            fitted,
-            f"(no converter is registered, and {n_features} features are too many for a bridge, which takes "
-            f"{MAX_FEATURES})",
-        )
-    bridge = NumpyBridge(fitted, columns)
+        refuse(fitted, f"{NO_BRIDGE}, since it takes {n_features} features, more than {MAX_FEATURES}")
+    bridge = NumpyBridge(fitted, columns.rows, columns.vocabularies)
     if not _is_row_wise(fitted, bridge, columns.rows):
-        refuse(
-            fitted,
-            "(no converter is registered, and what it makes of a row depends on other rows or on chance, so "
-            "that a bridge cannot take its place)",
-        )
+        refuse(fitted, f"{NO_BRIDGE}, since what it makes of a row depends on other rows, or on chance")
     return bridge
 
 
@@ -140,15 +136,11 @@ def _is_row_wise(fitted, bridge, rows):
         reverse = bridge.transformed(rows.flip(0)).flip(0)
         alone = [bridge.transformed(row) for row in rows[:N_ALONE].split(1)]
     except Exception as error:
-        refuse(fitted, f"(no converter is registered, and a bridge fails with {type(error).__name__}: {error})")
-    if any(part.ndim != 2 or len(part) != n for part, n in [(together, len(rows)), *((part, 1) for part in alone)]):
+        refuse(fitted, f"{NO_BRIDGE}, since its transform fails ({type(error).__name__}: {error})")
+    if together.ndim != 2 or len(together) != len(rows):
         return False
-    tolerance = 1e-9 * together.abs().nan_to_num(posinf=0).amax().item() if together.numel() else 0
+    tolerance = 1e-9 * together.abs().nan_to_num(posinf=0).max().item() if together.numel() else 0
     return all(
-        torch.allclose(one, other, rtol=1e-6, atol=tolerance, equal_nan=True)
-        for one, other in [(together, reverse), *([(together[:N_ALONE], torch.cat(alone))] if alone else [])]
+        one.shape == other.shape and torch.allclose(one, other, rtol=1e-6, atol=tolerance, equal_nan=True)
+        for one, other in ((together, reverse), (together[:N_ALONE], torch.cat(alone)))
     )
-
-
-def _decode(values, vocabulary):
-    return values if vocabulary is None else vocabulary[np.rint(values).clip(0, len(vocabulary) - 1).astype(int)]

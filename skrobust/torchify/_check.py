@@ -33,7 +33,7 @@ def check_equal(module, fitted, X, rows, twin):
         _check_answers(outputs, fitted, X)
         _check_scores(outputs, fitted, X, tolerance, lambda name, ndim: _flat(_outputs(twin(name), rows), ndim))
     elif hasattr(fitted, "transform"):
-        error = _error(_dense(fitted.transform(X)), outputs)
+        error = _error(_numbers(fitted.transform(X), module.vocabularies), outputs)
         if error > tolerance:
             _raise(fitted, "transform", error)
 
@@ -129,5 +129,18 @@ def _flat(outputs, ndim):
     return outputs[:, 0] if ndim == 1 else outputs
 
 
-def _dense(rows):
-    return np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows, dtype=np.float64)
+def _numbers(rows, vocabularies):
+    """Return transformed rows as numbers, with codes for the values of columns that have a vocabulary."""
+    rows = rows.toarray() if hasattr(rows, "toarray") else np.asarray(rows)
+    if not vocabularies:
+        return rows.astype(np.float64)
+    columns = [_codes(column, words) for column, words in zip(rows.T, vocabularies, strict=True)]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _codes(column, vocabulary):
+    if vocabulary is None:
+        return column
+    codes = {word: code for code, word in enumerate(vocabulary) if word == word}
+    # A missing value is equal to nothing, and the last one of the vocabulary.
+    return [codes.get(value, len(vocabulary) - 1) for value in column]

@@ -4,6 +4,7 @@ What is not a number, in a DataFrame or an array of objects, is written as a cod
 column.
 """
 
+import math
 from numbers import Real
 
 import numpy as np
@@ -60,7 +61,7 @@ def encode_frame(X):
     array = np.asarray(X)
     if array.ndim < 2:
         raise ValueError(f"X has {array.ndim} dimension(s), but rows of features are wanted: pass a table.")
-    array = array.reshape(len(array), -1)
+    array = array.reshape(len(array), math.prod(array.shape[1:]))
     if array.dtype.kind in "biuf":
         return array.astype(np.float64), (None,) * array.shape[1]
     return _joined([_encode_objects(column.astype(object)) for column in array.T], len(array))
@@ -101,9 +102,9 @@ def decode_frame(matrix, frame_like):
     matrix = np.asarray(matrix)
     is_frame = hasattr(frame_like, "iloc")
     shape = frame_like.shape if is_frame else np.shape(frame_like)
-    if matrix.ndim != 2 or matrix.shape[1] != np.prod(shape[1:]):
+    if matrix.ndim != 2 or matrix.shape[1] != math.prod(shape[1:]):
         raise ValueError(
-            f"matrix has shape {matrix.shape}, but the rows that it is to become have {np.prod(shape[1:])} columns: "
+            f"matrix has shape {matrix.shape}, but the rows that it is to become have {math.prod(shape[1:])} columns: "
             "pass a matrix such as encode_frame returns."
         )
     if is_frame:
@@ -111,7 +112,7 @@ def decode_frame(matrix, frame_like):
     if np.asarray(frame_like).dtype.kind in "biuf":
         return matrix.reshape(len(matrix), *shape[1:])
     columns = zip(matrix.T, encode_frame(frame_like)[1], strict=True)
-    rows = np.stack([_decode(column, vocabulary).astype(object) for column, vocabulary in columns], axis=1)
+    rows = np.stack([decode(column, vocabulary).astype(object) for column, vocabulary in columns], axis=1)
     return rows.astype(np.asarray(frame_like).dtype).reshape(len(matrix), *shape[1:])
 
 
@@ -120,7 +121,7 @@ def _decoded_frame(matrix, frame):
     for index, values in enumerate(matrix.T):
         column = frame.iloc[:, index]
         vocabulary = _encode_column(column)[1]
-        parts[index] = values if vocabulary is None else _decode(values, vocabulary)
+        parts[index] = values if vocabulary is None else decode(values, vocabulary)
         if getattr(column.dtype, "kind", "O") not in NUMERIC:
             parts[index] = type(column)(parts[index], dtype=column.dtype)
     decoded = type(frame)(parts, index=range(len(matrix)))
@@ -164,7 +165,8 @@ def _codes(values, known):
     return codes, vocabulary
 
 
-def _decode(values, vocabulary):
+def decode(values, vocabulary):
+    """Return the values that codes of a vocabulary stand for; numbers, without one, as they are."""
     if vocabulary is None or not len(vocabulary):
         return values
     return vocabulary[np.rint(values).clip(0, len(vocabulary) - 1).astype(int)]

@@ -13,6 +13,12 @@ from skrobust.torchify._parts import Elementwise, dense
 from skrobust.torchify._registry import builtin
 
 N_PROBES = 8
+
+
+def _cube_root(X):
+    return X.sign() * X.abs() ** (1 / 3)
+
+
 # Functions of numpy and scipy, and what they are called in torch. numpy takes tensors, but cuts their gradients.
 FUNCTIONS = {
     **{
@@ -25,7 +31,7 @@ FUNCTIONS = {
     },
     np.fabs: torch.abs,
     np.rint: torch.round,
-    np.cbrt: lambda X: X.sign() * X.abs() ** (1 / 3),
+    np.cbrt: _cube_root,
     np.degrees: torch.rad2deg,
     np.radians: torch.deg2rad,
     special.expit: torch.special.expit,
@@ -78,7 +84,9 @@ def _probes(fitted):
     rows = current_input().rows
     if rows is not None and len(rows) > 1:
         return rows[:N_PROBES]
-    return torch.from_numpy(np.random.default_rng(0).uniform(0.1, 0.9, size=(N_PROBES, fitted.n_features_in_)))
+    return torch.from_numpy(
+        np.random.default_rng(0).uniform(0.1, 0.9, size=(N_PROBES, getattr(fitted, "n_features_in_", 2)))
+    )
 
 
 def _is_hashable(function):

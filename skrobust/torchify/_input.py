@@ -3,6 +3,8 @@
 import contextlib
 import contextvars
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import torch
 
@@ -17,8 +19,8 @@ class Input:
         Per column: None for numbers, else the values that its codes mean. Empty if all columns are numbers.
     names : tuple, default=()
         Names of the columns, if they are known.
-    rows : Tensor of shape (n, n_columns), default=None
-        The rows at hand, as they reach this estimator; None if there are none.
+    get_rows : callable, default=None
+        Returns the rows at hand, as they reach this estimator; None if there are none. Few converters look at them.
     bridge : bool, default=False
         Whether a transformer without converter may be bridged.
     row_shape : tuple of int, default=None
@@ -27,24 +29,32 @@ class Input:
 
     vocabularies: tuple = ()
     names: tuple = ()
-    rows: torch.Tensor | None = None
+    get_rows: Callable | None = None
     bridge: bool = False
     row_shape: tuple | None = None
 
+    def __post_init__(self):
+        if all(vocabulary is None for vocabulary in self.vocabularies):
+            object.__setattr__(self, "vocabularies", ())  # how a frozen dataclass sets its own fields
+
+    @functools.cached_property
+    def rows(self):
+        """Rows at hand, a tensor of shape (n, n_columns), or None."""
+        with torch.no_grad():
+            return None if self.get_rows is None else self.get_rows()
+
     def after(self, module):
         """Return what the estimator after this one takes."""
-        return self._with(tuple(getattr(module, "vocabularies", ())), (), module)
+        return self._changed(tuple(getattr(module, "vocabularies", ())), (), module)
 
     def at(self, indices):
         """Return what an estimator takes that is given these columns alone."""
-        vocabularies = _pick(self.vocabularies, indices)
-        return self._with(vocabularies, _pick(self.names, indices), lambda rows: rows[:, indices])
+        vocabularies, names = _pick(self.vocabularies, indices), _pick(self.names, indices)
+        return self._changed(vocabularies, names, lambda rows: rows[:, indices])
 
-    def _with(self, vocabularies, names, change):
-        vocabularies = () if all(vocabulary is None for vocabulary in vocabularies) else vocabularies
-        with torch.no_grad():
-            rows = None if self.rows is None else change(self.rows)
-        return dataclasses.replace(self, vocabularies=vocabularies, names=names, rows=rows, row_shape=None)
+    def _changed(self, vocabularies, names, change):
+        get_rows = None if self.get_rows is None else lambda: change(self.rows)
+        return Input(vocabularies, names, get_rows, self.bridge)
 
 
 def _pick(values, indices):

@@ -21,11 +21,6 @@ def decision(fitted):
     return nn.Sequential(convert(fitted), Difference())
 
 
-def has_probabilities(fitted):
-    """Return whether a classifier offers ``predict_proba``."""
-    return hasattr(fitted, "predict_proba")
-
-
 def refuse_several_outputs(fitted, is_multilabel):
     """Raise an error for a classifier that gives several answers per row.
 
