@@ -105,9 +105,10 @@ def _error(expected, outputs):
     Columns of values a thousand times smaller than those of others count as these: what PCA makes of a constant column
     is rounding.
     """
-    expected, outputs = (
-        np.asarray(values, dtype=np.float64).reshape(len(values), -1) for values in (expected, outputs)
-    )
+    if expected.shape != outputs.shape:
+        return np.inf
+    expected = expected.astype(np.float64).reshape(len(expected), -1)
+    outputs = outputs.reshape(len(outputs), -1)
     if not expected.size:
         return 0.0
     scale = np.abs(np.where(np.isfinite(expected), expected, 0)).max(axis=0)
