@@ -5,6 +5,7 @@ penalty but neighbors in the worst direction, with sigmoid activations, and FGSM
 folder `cache`, which git ignores.
 """
 
+import copy
 import functools
 import pathlib
 
@@ -110,7 +111,8 @@ def lenet(name, X_train, y_train):
 
 def as_classifier(network, X_train, y_train):
     """Return a fitted OffSupportRobustClassifier with this network inside: 100 rows make it, the weights are loaded."""
-    model = OffSupportRobustClassifier(network, smoothness=0, max_epochs=1, random_state=0, device="cpu")
+    trainable = copy.deepcopy(network).requires_grad_(True)
+    model = OffSupportRobustClassifier(trainable, smoothness=0, max_epochs=1, random_state=0, device="cpu")
     model.fit(X_train[:100], y_train[:100])
     model.net_.module_.load_state_dict(network.state_dict())
     model.net_.module_.eval()
