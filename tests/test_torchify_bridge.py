@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import StackingClassifier
-from sklearn.impute import KNNImputer
+from sklearn.impute import KNNImputer, MissingIndicator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import BernoulliNB
 from sklearn.pipeline import make_pipeline
@@ -137,9 +137,13 @@ def test_classifiers_that_transform_are_bridged_as_steps(blobs):
         to_torch(pipe, X)
 
 
+def doubled(X):
+    return 2 * np.asarray(X.detach() if hasattr(X, "detach") else X)
+
+
 def test_functions_of_numpy_that_torch_has_not_need_a_bridge(blobs):
     X, _ = blobs
-    for function in (np.sort, lambda X: np.asarray(X) ** 2):
+    for function in (np.sort, lambda X: np.asarray(X) ** 2, doubled):
         fitted = FunctionTransformer(function).fit(X)
         with pytest.raises(NotConvertibleError, match=r"FunctionTransformer.* with func=.*row by row"):
             to_torch(fitted, X)
@@ -206,6 +210,22 @@ def test_slopes_of_constant_columns_are_zero():
     for module in (to_torch(bins), to_torch(missing)):
         with straight_through(module):
             assert (gradient_of(module, X) == 0).all()
+
+
+def test_no_slope_leads_to_missing_values():
+    X = np.array([[1.0, np.nan], [2.0, 3.0]])
+    module = to_torch(MissingIndicator(features="all").fit(X), X)
+    with straight_through(module):
+        assert (gradient_of(module, X) == 0).all()
+
+
+def test_answers_of_stacked_classifiers_have_a_slope(blobs):
+    X, y = blobs
+    fitted = StackingClassifier([("lr", LogisticRegression())], stack_method="predict", cv=2).fit(X, y)
+    module = to_torch(fitted, X)
+    assert (gradient_of(lambda rows: module(rows)[:, :1], X) == 0).all()
+    with straight_through(module):
+        assert (gradient_of(lambda rows: module(rows)[:, :1], X) != 0).any()
 
 
 def test_straight_through_is_off_again_after_an_error(blobs):

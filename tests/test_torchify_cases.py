@@ -193,6 +193,7 @@ SEARCHES = [
     RandomizedSearchCV(make_pipeline(StandardScaler(), SVC()), {"svc__C": [1, 3]}, n_iter=1, cv=2, random_state=0),
     HalvingGridSearchCV(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}, cv=2, random_state=0),
     RFE(LogisticRegression()),
+    RFE(SGDClassifier(loss="log_loss", random_state=0)),
 ]
 THRESHOLDS = [
     FixedThresholdClassifier(LogisticRegression(), threshold=0.8),

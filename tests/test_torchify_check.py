@@ -93,6 +93,13 @@ def test_transformed_rows_are_compared(blobs, scaler):
         to_torch(scaler.fit(blobs[0]), blobs[0])
 
 
+def test_one_score_per_pair_of_classes_is_compared(rng):
+    X = rng.normal(size=(80, 3))
+    y = np.arange(80) % 4
+    fitted = make_pipeline(StandardScaler(), SVC(decision_function_shape="ovo")).fit(X + y[:, None], y)
+    to_torch(fitted, X + y[:, None])
+
+
 def test_single_precision_is_allowed_for(blobs):
     X, y = blobs[0].astype(np.float32), blobs[1]
     to_torch(make_pipeline(StandardScaler(), SVC()).fit(X, y), X)

@@ -221,6 +221,22 @@ class Initials(TransformerMixin, BaseEstimator):
         return True
 
 
+def test_numbers_beside_text_are_imputed(holed):
+    objects = holed[["price", "color"]].astype(object)
+    columns = make_column_transformer((StandardScaler(), [0]), (encoder(), [1]))
+    check(make_pipeline(SimpleImputer(strategy="most_frequent"), columns).fit(objects), objects)
+
+
+class Lengths(FunctionTransformer):
+    def transform(self, X):
+        return np.array([[len(value) for value in row] for row in X], dtype=float)
+
+
+def test_a_bridge_hands_over_arrays_with_words(frame):
+    words = frame[["color", "grade"]].to_numpy(dtype=object)
+    assert has_bridge(check(Lengths(Lengths.transform).fit(words), words, bridge=True))
+
+
 def test_a_bridge_hands_over_frames_with_words(frame, y):
     module = check(Initials().fit(frame), frame, bridge=True)
     assert has_bridge(module)
@@ -292,6 +308,14 @@ def test_wrong_shapes_are_refused(frame):
         decode_frame(np.zeros((2, 3)), frame)
     with pytest.raises(ValueError, match=r"matrix has shape \(3,\)"):
         decode_frame(np.zeros(3), frame)
+
+
+def test_other_columns_than_those_of_the_fit_are_refused(frame, y):
+    pipe = make_pipeline(make_column_transformer((StandardScaler(), ["price", "size"])), SVC()).fit(frame, y)
+    with pytest.raises(ValueError, match=r"X has no columns \['price', 'size'\], which the estimator was fitted on"):
+        to_torch(pipe, frame[TEXT])
+    with pytest.raises(ValueError, match=r"X has 3 features, but Pipeline was fitted on 5\."):
+        to_torch(pipe, np.zeros((4, 3)))
 
 
 def test_sparse_rows_are_refused(frame):

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from sklearn.base import is_classifier
 
+from skrobust.torchify._frames import encode
+
 BATCH_SIZE = 1024
 REMEDY = "register a converter that computes what it computes, with skrobust.torchify.register."
 
@@ -135,13 +137,4 @@ def _numbers(rows, vocabularies):
     rows = rows.toarray() if hasattr(rows, "toarray") else np.asarray(rows)
     if not vocabularies:
         return rows.astype(np.float64)
-    columns = [_codes(column, words) for column, words in zip(rows.T, vocabularies, strict=True)]
-    return np.stack(columns, axis=1).astype(np.float64)
-
-
-def _codes(column, vocabulary):
-    if vocabulary is None:
-        return column
-    codes = {word: code for code, word in enumerate(vocabulary) if word == word}
-    # A missing value is equal to nothing, and the last one of the vocabulary.
-    return [codes.get(value, len(vocabulary) - 1) for value in column]
+    return np.stack([encode(column, words) for column, words in zip(rows.T, vocabularies, strict=True)], axis=1)

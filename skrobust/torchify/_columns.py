@@ -2,13 +2,13 @@
 
 import itertools
 
-from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_selection import RFE, SelectorMixin
 from sklearn.pipeline import FeatureUnion
 from torch import nn
 
 from skrobust.torchify._input import current_input, input_is
+from skrobust.torchify._outputs import decision, log_probabilities
 from skrobust.torchify._parts import Concatenate, Select
 from skrobust.torchify._registry import builtin, convert, convert_transformer, inside, transformers
 
@@ -23,11 +23,11 @@ def convert_selector(fitted):
 @builtin(RFE, wants_numbers=False)
 def convert_elimination(fitted):
     """Return the selection and then its classifier, since it answers as that does."""
-    select = convert_selector(fitted)
-    if not is_classifier(fitted):
-        return select
-    with input_is(current_input().after(select)):
-        return nn.Sequential(select, convert(fitted.estimator_))
+    return _eliminated(fitted, convert)
+
+
+log_probabilities.register(RFE)(lambda fitted: _eliminated(fitted, log_probabilities))
+decision.register(RFE)(lambda fitted: _eliminated(fitted, decision))
 
 
 transformers.register(SelectorMixin)(convert_selector)
@@ -58,12 +58,21 @@ def convert_feature_union(fitted):
     return _side_by_side(parts, weights)
 
 
+def _eliminated(fitted, convert_last):
+    select = convert_selector(fitted)
+    with input_is(current_input().after(select)):
+        return nn.Sequential(select, convert_last(fitted.estimator_))
+
+
 def _places(fitted, indices):
     """Return where columns of the fit are now: those of a DataFrame are found by their names."""
     names = list(current_input().names)
     if not names or not hasattr(fitted, "feature_names_in_"):
         return list(indices)
-    return [names.index(name) for name in fitted.feature_names_in_[indices]]
+    wanted = list(fitted.feature_names_in_[indices])
+    if not set(wanted) <= set(names):
+        raise ValueError(f"X has no columns {sorted(set(wanted) - set(names))}, which the estimator was fitted on.")
+    return [names.index(name) for name in wanted]
 
 
 def _on_columns(transformer, indices):

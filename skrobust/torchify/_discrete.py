@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.preprocessing import Binarizer, KBinsDiscretizer, OneHotEncoder, OrdinalEncoder
 
+from skrobust.torchify._frames import is_missing
 from skrobust.torchify._input import current_input
 from skrobust.torchify._lookup import Bins, Lookup, column_by_column
 from skrobust.torchify._outputs import refuse
@@ -92,7 +93,7 @@ def _one_hot_table(fitted, index, groups):
 def _ordinal_table(fitted, index, groups):
     """Return the number of each category of a feature, and that of others."""
     numbers = groups.astype(np.float64)
-    numbers[[_is_missing(category) for category in fitted.categories_[index]]] = fitted.encoded_missing_value
+    numbers[[is_missing(category) for category in fitted.categories_[index]]] = fitted.encoded_missing_value
     other = fitted.unknown_value if fitted.handle_unknown == "use_encoded_value" else 0.0
     return numbers[:, None], [other]
 
@@ -106,11 +107,7 @@ def _row(value, categories, table, other):
 
 
 def _is_same(one, other):
-    return bool(_is_missing(one) and _is_missing(other)) or bool(one == other)
-
-
-def _is_missing(value):
-    return value is None or (isinstance(value, float) and value != value)
+    return bool(is_missing(one) and is_missing(other)) or bool(one == other)
 
 
 def _numbers(fitted, categories):

@@ -116,12 +116,32 @@ def decode_frame(matrix, frame_like):
     return rows.astype(np.asarray(frame_like).dtype).reshape(len(matrix), *shape[1:])
 
 
+def decode(values, vocabulary):
+    """Return the values that codes of a vocabulary stand for; numbers, without one, as they are."""
+    if vocabulary is None or not len(vocabulary):
+        return values
+    return vocabulary[np.rint(values).clip(0, len(vocabulary) - 1).astype(int)]
+
+
+def encode(values, vocabulary):
+    """Return the codes of values, missing ones being the last of the vocabulary; numbers, without one, as they are."""
+    if vocabulary is None:
+        return np.array([np.nan if is_missing(value) else value for value in values], dtype=np.float64)
+    codes = {value: code for code, value in enumerate(vocabulary) if not is_missing(value)}
+    return np.array([codes.get(value, len(vocabulary) - 1) for value in values], dtype=np.float64)
+
+
+def is_missing(value):
+    """Return whether a value is None, NaN, or one of those of pandas."""
+    is_itself = value == value
+    return value is None or not isinstance(is_itself, (bool, np.bool_)) or not is_itself
+
+
 def _decoded_frame(matrix, frame):
     parts = {}
     for index, values in enumerate(matrix.T):
         column = frame.iloc[:, index]
-        vocabulary = _encode_column(column)[1]
-        parts[index] = values if vocabulary is None else decode(values, vocabulary)
+        parts[index] = decode(values, _vocabulary_of(column))
         if getattr(column.dtype, "kind", "O") not in NUMERIC:
             parts[index] = type(column)(parts[index], dtype=column.dtype)
     decoded = type(frame)(parts, index=range(len(matrix)))
@@ -133,51 +153,48 @@ def _decoded_frame(matrix, frame):
 
 def _encode_column(column):
     """Return the numbers and the vocabulary of a column of a DataFrame."""
+    if getattr(column.dtype, "kind", "O") in NUMERIC:
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), None
+    vocabulary = _vocabulary_of(column)
+    return encode(column, vocabulary), vocabulary
+
+
+def _vocabulary_of(column):
     kind = getattr(column.dtype, "kind", "O")
     if kind in NUMERIC:
-        return column.to_numpy(dtype=np.float64, na_value=np.nan), None
-    values = np.array(column, dtype=object)
-    values[np.asarray(column.isna())] = np.nan
-    if hasattr(column, "cat"):
-        return _codes(values, list(column.cat.categories))
-    return _codes(values, [False, True]) if kind == "b" else _encode_objects(values)
+        return None
+    if kind != "b" and not hasattr(column, "cat"):
+        return _vocabulary(column.unique())
+    known = [False, True] if kind == "b" else list(column.cat.categories)
+    return _array([*known, np.nan] if column.isna().any() else known)
 
 
 def _encode_objects(values):
+    vocabulary = _vocabulary(values)
+    return encode(values, vocabulary), vocabulary
+
+
+def _vocabulary(values):
+    """Return the distinct values in order, the missing one last; None if they are numbers."""
     if all(_is_number(value) for value in values):
-        return np.array([np.nan if value is None else value for value in values], dtype=np.float64), None
-    values = np.array([np.nan if _is_missing(value) else value for value in values] + [None], dtype=object)[:-1]
-    distinct = dict.fromkeys(value for value in values if not _is_missing(value))
+        return None
+    distinct = dict.fromkeys(value for value in values if not is_missing(value))
     try:
         known = sorted(distinct)
     except TypeError:  # values of several types have no order of their own
         known = sorted(distinct, key=lambda value: (type(value).__name__, str(value)))
-    return _codes(values, known)
+    return _array([*known, np.nan] if any(is_missing(value) for value in values) else known)
 
 
-def _codes(values, known):
-    """Return the codes of values, and the vocabulary of known values and, if it occurs, the missing one."""
-    index = {value: code for code, value in enumerate(known)}
-    codes = np.array([len(known) if _is_missing(value) else index[value] for value in values], dtype=np.float64)
-    known = [*known, np.nan] if any(_is_missing(value) for value in values) else known
-    vocabulary = np.empty(len(known), dtype=object)
-    vocabulary[:] = known
-    return codes, vocabulary
-
-
-def decode(values, vocabulary):
-    """Return the values that codes of a vocabulary stand for; numbers, without one, as they are."""
-    if vocabulary is None or not len(vocabulary):
-        return values
-    return vocabulary[np.rint(values).clip(0, len(vocabulary) - 1).astype(int)]
+def _array(values):
+    """Return an array of objects, also where these are lists or numbers."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def _is_number(value):
-    return value is None or (isinstance(value, Real) and not isinstance(value, (bool, np.bool_)))
-
-
-def _is_missing(value):
-    return value is None or (isinstance(value, float) and value != value)
+    return is_missing(value) or (isinstance(value, Real) and not isinstance(value, (bool, np.bool_)))
 
 
 def _joined(columns, n_rows):

@@ -5,6 +5,7 @@ import torch
 from sklearn.impute import MissingIndicator, SimpleImputer
 from torch import nn
 
+from skrobust.torchify._frames import is_missing
 from skrobust.torchify._input import current_input
 from skrobust.torchify._lookup import Lookup, column_by_column
 from skrobust.torchify._parts import Concatenate, Select, float64
@@ -22,7 +23,7 @@ class Impute(nn.Module):
 
     def forward(self, X):
         """Return complete rows."""
-        return torch.where(_is_missing(X, self.missing), self.values, X)
+        return torch.where(_where_missing(X, self.missing), self.values, X)
 
 
 class Missing(StraightThrough):
@@ -34,7 +35,7 @@ class Missing(StraightThrough):
 
     def values(self, X):
         """Return zeros and ones."""
-        return _is_missing(X, self.missing).to(X.dtype)
+        return _where_missing(X, self.missing).to(X.dtype)
 
     def slope(self, X):
         """Return zeros: no small change makes a value go missing."""
@@ -44,7 +45,7 @@ class Missing(StraightThrough):
 @builtin(SimpleImputer, wants_numbers=False)
 def convert_simple_imputer(fitted):
     """Return the replacement of missing values, and indicators of them if it adds these."""
-    kept = [i for i, value in enumerate(fitted.statistics_) if fitted.keep_empty_features or not _is_none(value)]
+    kept = [i for i, value in enumerate(fitted.statistics_) if fitted.keep_empty_features or not is_missing(value)]
     columns = current_input().at(kept)
     statistics = [fitted.statistics_[index] for index in kept]
     if columns.vocabularies:
@@ -91,13 +92,8 @@ def _indicator_of_codes(missing, vocabulary):
 
 
 def _means_missing(word, missing):
-    return _is_none(word) if _is_none(missing) else bool(word == missing)
+    return is_missing(word) if is_missing(missing) else bool(word == missing)
 
 
-def _is_missing(X, missing):
-    return X.isnan() if _is_none(missing) else X == missing
-
-
-def _is_none(value):
-    """Return whether a value is None, NaN or pandas.NA."""
-    return value is None or not isinstance(value == value, (bool, np.bool_)) or bool(value != value)
+def _where_missing(X, missing):
+    return X.isnan() if is_missing(missing) else X == missing

@@ -123,7 +123,9 @@ def builtin(*classes, wants_numbers=True):
     def decorate(converter):
         converter.wants_numbers = wants_numbers
         for estimator_class in classes:
-            converters.register(estimator_class)(converter)
+            # Not in the place of a user's own, where this module is imported late.
+            if estimator_class not in converters.registry:
+                converters.register(estimator_class)(converter)
         return converter
 
     return decorate

@@ -23,14 +23,6 @@ class StraightThrough(nn.Module):
         # A gradient of zeros, not none: what comes before this step may still be asked for one.
         return _WithGradientOf.apply(values, X[:, :1].expand(-1, values.shape[1]) * 0.0)
 
-    def values(self, X):
-        """Return the discrete values."""
-        raise NotImplementedError
-
-    def slope(self, X):
-        """Return values of the smooth function."""
-        raise NotImplementedError
-
 
 class _WithGradientOf(torch.autograd.Function):
     """The first argument, with the gradient of the second."""

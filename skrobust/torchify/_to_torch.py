@@ -48,7 +48,8 @@ def to_torch(fitted, X=None, *, bridge=False):
         If the estimator is not fitted.
     ValueError
         If the module does not compute what the estimator computes of X, such as for a subclass that overrides
-        ``predict``, or if the estimator gives several answers per row.
+        ``predict``; if X has other columns than the estimator was fitted on; or if the estimator gives several answers
+        per row.
     TypeError
         If X is sparse.
 
@@ -71,6 +72,7 @@ def to_torch(fitted, X=None, *, bridge=False):
     if X is None:
         return _module(fitted, dataclasses.replace(current_input(), bridge=True) if bridge else current_input())
     matrix, vocabularies = encode_frame(X)
+    _check_width(fitted, X, matrix.shape[1])
     rows = torch.from_numpy(matrix)
     row_shape = np.shape(X)[1:] if np.ndim(X) > 2 else None
     columns = Input(vocabularies, tuple(getattr(X, "columns", ())), lambda: rows[:N_ROWS], bridge, row_shape)
@@ -78,6 +80,13 @@ def to_torch(fitted, X=None, *, bridge=False):
     if len(rows):
         check_equal(module, fitted, X, rows, lambda method: _module(fitted, columns, METHODS[method]))
     return module
+
+
+def _check_width(fitted, X, n_features):
+    """Check the number of columns; of DataFrames and images, the estimator itself does so."""
+    expected = getattr(fitted, "n_features_in_", n_features)
+    if expected != n_features and not hasattr(X, "columns") and np.ndim(X) == 2:
+        raise ValueError(f"X has {n_features} features, but {type(fitted).__name__} was fitted on {expected}.")
 
 
 def _module(fitted, columns, convert_method=None):
