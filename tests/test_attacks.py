@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.neural_network import MLPClassifier
@@ -20,7 +19,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skrobust import OffSupportRobustClassifier, ThreatModel
 from skrobust.attacks import find_adversarial
-from skrobust.torchify import NotConvertibleError, to_torch
+from skrobust.torchify import to_torch
 
 PIXELS = (0, 16)
 
@@ -72,8 +71,11 @@ def test_pgd_finds_what_an_independent_pgd_finds(pipe, digits, norm, eps, bounds
     threat_model = ThreatModel(eps, norm, bounds=bounds)
     result = find_adversarial(pipe, X, y, threat_model=threat_model)
     expected = (pipe.predict(plain_pgd(to_torch(pipe), X, y, threat_model)) == y).mean()
+    standing = np.mean(~result.success)
     assert 0.05 < expected < 0.95
-    assert np.mean(~result.success) == pytest.approx(expected, abs=0.02)
+    assert standing <= expected + 0.02
+    # The sum norm gains from leaving alone the features that are at an end.
+    assert norm == 1 or standing >= expected - 0.02
 
 
 @pytest.mark.parametrize("attack", ["pgd", "fgsm"])
@@ -97,8 +99,8 @@ def test_what_counts_holds(pipe, digits, attack, norm, dtype):
     np.testing.assert_allclose(result.distance, np.where(result.success, length, np.inf))
     assert (result.distance[was_wrong] == 0).all()
     assert (result.route == np.where(was_wrong, "none", "white-box")).all()
-    assert (result.n_queries[was_wrong] == 3).all()
-    assert (result.n_queries[~was_wrong] >= {"pgd": 23, "fgsm": 4}[attack]).all()
+    assert (result.n_queries[was_wrong] == 1).all()
+    assert (result.n_queries[~result.success] > {"pgd": 20, "fgsm": 1}[attack]).all()
 
 
 def test_more_steps_fool_more_rows_than_one(pipe, digits):
@@ -113,7 +115,7 @@ def test_more_steps_fool_more_rows_than_one(pipe, digits):
 def test_parameters_reach_the_attack(pipe, digits):
     X, y = digits[2:]
     few = find_adversarial(pipe, X, y, threat_model=ThreatModel(1.5), max_iter=2, eps_step=0.01, num_random_init=0)
-    many = find_adversarial(pipe, X, y, threat_model=ThreatModel(1.5), max_iter=50, eps_step=0.2, batch_size=64)
+    many = find_adversarial(pipe, X, y, threat_model=ThreatModel(1.5), max_iter=50, eps_step=0.2)
     assert few.n_queries.max() < many.n_queries.max()
     assert few.success.sum() < many.success.sum()
     fooled = few.success & (few.distance > 0)
@@ -297,12 +299,6 @@ def test_imports_are_lazy_and_the_home_folder_stays_clean(tmp_path, has_config):
 # ---- wrong input ----
 
 
-def test_estimator_that_cannot_be_converted_names_the_step(quick, blobs):
-    clf = make_pipeline(PCA(), quick()).fit(*blobs)
-    with pytest.raises(NotConvertibleError, match="step 'pca' is of type PCA"):
-        find_adversarial(clf, *blobs, threat_model=ThreatModel(1.0))
-
-
 def test_unfitted_estimator(blobs):
     with pytest.raises(NotFittedError):
         find_adversarial(OffSupportRobustClassifier(), *blobs, threat_model=ThreatModel(1.0))
@@ -319,10 +315,11 @@ class Contrarian(MLPClassifier):
         return self.classes_[::-1][super().predict(X)]
 
 
-def test_subclass_that_computes_something_else_is_refused(digits):
+def test_subclass_that_computes_something_else_is_a_black_box(digits):
     clf = Contrarian((10,), max_iter=100, tol=1e-2, random_state=0).fit(*digits[:2])
-    with pytest.raises(ValueError, match=r"Contrarian and its torch module differ .* register a converter"):
-        find_adversarial(clf, *digits[2:], threat_model=ThreatModel(1.0))
+    result = find_adversarial(clf, digits[2][:50], 9 - digits[3][:50], threat_model=ThreatModel(2.0))
+    assert set(result.route) == {"black-box", "none"}
+    assert result.success.mean() > 0.5
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -355,7 +352,9 @@ def test_y_of_another_length(pipe, digits):
 
 
 def test_unknown_attack(pipe, digits):
-    with pytest.raises(ValueError, match=r"attack='pgf' is unknown: use one of \['fgsm', 'pgd'\]"):
+    with pytest.raises(
+        ValueError, match=r"attack='pgf' is unknown: use one of \['apgd', .*a class of ART or a callable"
+    ):
         find_adversarial(pipe, *digits[2:], "pgf", threat_model=ThreatModel(1.0))
 
 
@@ -367,7 +366,7 @@ def test_unknown_parameter(pipe, digits, attack, name):
 
 @pytest.mark.parametrize(
     "params",
-    [{"max_iter": 0}, {"max_iter": 1.5}, {"eps_step": 0}, {"num_random_init": -1}, {"decay": -1.0}, {"batch_size": 0}],
+    [{"max_iter": 0}, {"max_iter": 1.5}, {"eps_step": 0}, {"num_random_init": -1}, {"decay": -1.0}],
     ids=str,
 )
 def test_parameter_out_of_range(pipe, digits, params):

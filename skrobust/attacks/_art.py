@@ -1,182 +1,196 @@
-"""The one place that imports ART: white-box attacks on a torch module."""
+"""The one place that imports ART: its evasion attacks on the rows of a pursuit."""
 
 import contextlib
 import dataclasses
 import functools
+import inspect
 import os
+import random
 import sys
 import tempfile
-from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
-from skrobust._runtime import limited_threads
+from skrobust._runtime import isolated_random_state, limited_threads
+from skrobust.attacks._axes import unwrapped
+from skrobust.attacks._leaves import is_tree
+from skrobust.attacks._segment import nearest_other
+from skrobust.attacks._surface import device_of
 
-POSITIVE = [Interval(Integral, 1, None, closed="left")]
-# ART's own default of 32 rows makes an attack several times slower.
+# ART's own default of 1 to 200 rows makes an attack several times slower.
 BATCH_SIZE = 1024
 N_STEPS_PER_EPS = 8
+# What belongs to the threat model, or is not offered.
+NOT_TO_SET = ("eps", "norm", "classifier", "estimator", "targeted", "summary_writer")
+# Attacks that read nothing but the class of an answer, and those of them that can be told where to start.
+ON_ANSWERS = ("BoundaryAttack", "GeoDA", "HopSkipJump", "SignOPTAttack")
+WITH_START = ("BoundaryAttack", "HopSkipJump")
+# Attacks that press rows through a hyperbolic tangent: at the ends of the bounds they would stand still.
+ON_TANH = ("CarliniL2Method", "CarliniLInfMethod")
+ROOM = 0.01
+# Attacks that compute with heights and widths.
+ON_IMAGES = (
+    "AdversarialPatch",
+    "AdversarialPatchNumpy",
+    "AdversarialPatchPyTorch",
+    "LaserAttack",
+    "PixelAttack",
+    "ShadowAttack",
+    "SimBA",
+    "SpatialTransformation",
+    "SquareAttack",
+    "ThresholdAttack",
+    "Wasserstein",
+)
+GRADIENTS = ("ClassGradientsMixin", "LossGradientsMixin", "NeuralNetworkMixin", "PyTorchEstimator")
 
 
-@dataclasses.dataclass(frozen=True)
-class ArtAttack:
-    """An attack of ART and the parameters of it that users may set.
-
-    Parameters
-    ----------
-    name : str
-        Class in art.attacks.evasion.
-    defaults : dict
-    constraints : dict
-        As in scikit-learn's parameter validation.
-    fixed : dict
-    """
-
-    name: str
-    defaults: dict
-    constraints: dict
-    fixed: dict
-
-
-ATTACKS = {
-    "fgsm": ArtAttack(
-        "FastGradientMethod",
-        defaults={"num_random_init": 0, "batch_size": BATCH_SIZE},
-        constraints={"num_random_init": [Interval(Integral, 0, None, closed="left")], "batch_size": POSITIVE},
-        fixed={"targeted": False},
-    ),
-    "pgd": ArtAttack(
-        "ProjectedGradientDescent",
-        defaults={"max_iter": 20, "eps_step": None, "num_random_init": 1, "decay": None, "batch_size": BATCH_SIZE},
-        constraints={
-            "max_iter": POSITIVE,
-            "eps_step": [Interval(Real, 0, None, closed="neither"), None],
-            "num_random_init": [Interval(Integral, 0, None, closed="left")],
-            "decay": [Interval(Real, 0, None, closed="left"), None],
-            "batch_size": POSITIVE,
-        },
-        fixed={"targeted": False, "verbose": False},
-    ),
-}
-
-
-def check_attack(attack, params):
-    """Return the attack of that name, after a check of its parameters.
+def run_art(pursuit, index, radius, rng, *, attack_class, **params):
+    """Run an evasion attack of ART, in coordinates that suit it, and offer what it returns.
 
     Parameters
     ----------
-    attack : str
-    params : dict
-
-    Returns
-    -------
-    attack : ArtAttack
+    pursuit : Pursuit
+    index : ndarray of int
+    radius : float
+        Attacks that take an eps get it from here.
+    rng : numpy.random.Generator
+        Seeds the generators that ART draws from, which are left as they were.
+    attack_class : type
+        Class of art.attacks.evasion.
+    **params : dict
+        Parameters of that class, by its names; ``eps_step`` in units of the threat model.
 
     Raises
     ------
-    ValueError
-        If the attack is unknown or a parameter is out of its range.
     TypeError
-        If it has no such parameter.
+        If the class is no evasion attack or has no such parameter.
+    ValueError
+        If the attack cannot be run on rows, or on this estimator.
     """
-    if attack not in ATTACKS:
-        raise ValueError(f"attack={attack!r} is unknown: use one of {sorted(ATTACKS)}.")
-    known = ATTACKS[attack]
-    unknown = sorted(set(params) - set(known.defaults))
-    if unknown:
-        raise TypeError(
-            f"attack={attack!r} has no parameter {unknown[0]!r}: it has {sorted(known.defaults)}; eps, norm and bounds "
-            "belong to threat_model."
-        )
-    validate_parameter_constraints(known.constraints, params, caller_name="find_adversarial")
-    return known
+    _check(attack_class, params, pursuit)
+    takes_eps = "eps" in _parameters(attack_class)
+    if takes_eps and not radius > 0:
+        return
+    starts = None
+    if attack_class.__name__ in WITH_START:
+        index, starts = _starts(pursuit, index, rng)
+    if not len(index):
+        return
+    frame = Frame.around(pursuit, index, radius if takes_eps and np.isfinite(radius) else None)
+    with _seeded(int(rng.integers(2**31))), _few_threads(pursuit):
+        found = _generated(pursuit, index, frame, attack_class, params, starts)
+    change = (found.astype(np.float64) - frame.coordinates(pursuit.original.rows[index])) * frame.units
+    budget = pursuit.budget.take(index).at(radius if takes_eps else np.inf)
+    pursuit.offer(index, budget.project(budget.rows + change))
+    if not takes_eps:
+        pursuit.shrink(index)
 
 
-def run_attack(attack, module, rows, codes, threat_model, *, seed, params):
-    """Return what an attack of ART makes of rows.
+def carlini_l2(
+    pursuit, index, radius, rng, *, max_iter=60, binary_search_steps=5, learning_rate=0.1, initial_const=1.0
+):
+    """Carlini and Wagner's attack, with the parameters that ART gives it."""
+    params = {"max_iter": max_iter, "binary_search_steps": binary_search_steps, "learning_rate": learning_rate}
+    attack_class = _import_art()[0].CarliniL2Method
+    run_art(pursuit, index, radius, rng, attack_class=attack_class, initial_const=initial_const, **params)
+
+
+def hopskipjump(pursuit, index, radius, rng, *, max_iter=10, max_eval=500, init_eval=50):
+    """HopSkipJump from the nearest row of another answer: reproducible, and stronger than from a random one."""
+    params = {"max_iter": max_iter, "max_eval": max_eval, "init_eval": init_eval}
+    run_art(pursuit, index, radius, rng, attack_class=_import_art()[0].HopSkipJump, **params)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """Coordinates of rows for ART, which computes in float32 and gives all features one scale.
+
+    On data near 1e4 with an eps of 1e-3 the former would round away the attack.
 
     Parameters
     ----------
-    attack : ArtAttack
-    module : torch.nn.Module
-        Maps rows to logits.
-    rows : ndarray of shape (n, n_features)
-    codes : ndarray of shape (n,)
-        Class indices.
-    threat_model : ThreatModel
-        With a positive eps.
-    seed : int
-    params : dict
-        Parameters of the attack that are not to have their default value; ``eps_step`` in the units of X.
-
-    Returns
-    -------
-    change : ndarray of shape (n, n_features)
-        What is to be added to the rows, in float64; the threat model holds up to rounding.
-    n_passes : int
-        How often the module was evaluated for each row.
-    """
-    evasion, classification = _import_art()
-    surface = InUnitsOfEps(module, rows.min(axis=0) / 2 + rows.max(axis=0) / 2, threat_model.eps)
-    start = surface.coordinates(rows)
-    classifier = classification.PyTorchClassifier(
-        surface,
-        loss=torch.nn.CrossEntropyLoss(),
-        input_shape=rows.shape[1:],
-        nb_classes=surface.n_classes(start),
-        clip_values=_clip_values(surface, threat_model.bounds, rows.shape[1]),
-        preprocessing=None,
-        device_type="gpu" if surface.center.is_cuda else "cpu",
-    )
-    params = _in_units_of_eps({**attack.defaults, **attack.fixed, **params}, threat_model.eps)
-    runner = getattr(evasion, attack.name)(classifier, norm=threat_model.norm, eps=1.0, **params)
-    surface.n_rows = 0
-    with _seeded(seed), limited_threads(module, surface.center.device):
-        end = runner.generate(start, np.eye(classifier.nb_classes)[codes])
-    return (end.astype(np.float64) - start) * threat_model.eps, surface.n_rows // len(rows)
-
-
-class InUnitsOfEps(torch.nn.Module):
-    """A module in coordinates of which the center of the data is the origin and eps the unit.
-
-    ART computes in float32. On data near 1e4 with an eps of 1e-3 that would round away the attack.
+    center : ndarray of shape (n_features,)
+        The origin.
+    units : ndarray of shape (n_features,)
+        Of each coordinate, in units of the feature.
+    ends : tuple of ndarray or None
+        Bounds of the coordinates.
     """
 
-    def __init__(self, module, center, eps):
+    center: np.ndarray
+    units: np.ndarray
+    ends: tuple | None
+
+    @classmethod
+    def around(cls, pursuit, index, eps):
+        """Return the frame in which eps is 1 or, without an eps, bounds or data are about 1 wide."""
+        budget = pursuit.budget.take(index)
+        scale = np.where(budget.scale > 0, budget.scale, 1.0)
+        rows = budget.rows.astype(np.float64)
+        least, most = rows.min(axis=0), rows.max(axis=0)
+        low, high = budget.low.min(axis=0), budget.high.max(axis=0)
+        is_bounded = bool(np.isfinite(low).any() or np.isfinite(high).any())
+        if eps is None:
+            span = most - least
+            low = np.where(np.isfinite(low), low, least - span)
+            high = np.where(np.isfinite(high), high, most + span)
+        width = ((high - low if is_bounded else most - least) / scale).max() if eps is None else eps
+        frame = cls(least / 2 + most / 2, scale * (width if width > 0 else 1.0), None)
+        if not is_bounded:
+            return frame
+        low, high = frame.coordinates(low), frame.coordinates(high)
+        # ART refuses a feature that has but one value.
+        return dataclasses.replace(frame, ends=(low, np.maximum(high, np.nextafter(low, np.float32(np.inf)))))
+
+    def inside(self, Z):
+        """Return coordinates moved away from the bounds, if there are any."""
+        if self.ends is None:
+            return Z
+        low, high = self.ends
+        room = np.float32(ROOM) * (high - low)
+        return Z.clip(low + room, high - room)
+
+    def coordinates(self, rows):
+        """Return rows of X, or bounds of features, in these coordinates, as ART wants them."""
+        return ((rows - self.center) / self.units).astype(np.float32)
+
+    def rows(self, Z, dtype):
+        """Return the rows at coordinates."""
+        return (self.center + self.units * np.asarray(Z, dtype=np.float64)).astype(dtype)
+
+
+class InFrame(torch.nn.Module):
+    """A module in the coordinates of a frame.
+
+    Parameters
+    ----------
+    surface : Surface
+    frame : Frame
+    has_even_gradient : bool
+        Whether gradients are brought to the size 1 in every row. The gradient of the cross-entropy of a confident
+        network is too small for float32: it would vanish, and the network would seem robust. Attacks that need nothing
+        but its direction are given that.
+    """
+
+    def __init__(self, surface, frame, has_even_gradient):
         super().__init__()
-        self.module = module
-        self.eps = eps
+        self.surface, self.has_even_gradient = surface, has_even_gradient
+        self.module = surface.module
         self.n_rows = 0
-        self.register_buffer("center", torch.tensor(center, dtype=torch.float64, device=device_of(module)))
+        for name in ("center", "units"):
+            self.register_buffer(name, torch.tensor(getattr(frame, name), device=device_of(surface.module)))
 
     def forward(self, Z):
         """Return the logits at coordinates of shape (n, n_features)."""
         self.n_rows += len(Z)
-        return self.module(self.center + self.eps * _EvenGradient.apply(Z))
-
-    def coordinates(self, rows):
-        """Return rows of X, or bounds of features, in these coordinates, as ART wants them."""
-        return ((rows - self.center.cpu().numpy()) / self.eps).astype(np.float32)
-
-    def n_classes(self, start):
-        """Return the number of logits."""
-        with torch.no_grad():
-            return self(torch.from_numpy(start[:1]).to(self.center.device)).shape[1]
-
-
-def device_of(module):
-    """Return the device of a module; the CPU if it has no tensors."""
-    return next((tensor.device for tensor in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
+        Z = _EvenGradient.apply(Z) if self.has_even_gradient else Z.double()
+        return self.surface.logits(self.center + self.units * Z)
 
 
 class _EvenGradient(torch.autograd.Function):
-    """float64 values of float32 rows, and gradients brought to the size 1 in every row.
-
-    The gradient of the cross-entropy of a confident network is too small for float32: it would vanish, and the network
-    would seem robust. Its direction is all that the attacks use.
-    """
+    """float64 values of float32 rows, and gradients brought to the size 1 in every row."""
 
     @staticmethod
     def forward(ctx, Z):
@@ -188,38 +202,168 @@ class _EvenGradient(torch.autograd.Function):
         return (gradient / size.where(size > 0, 1.0)).float()
 
 
-def _clip_values(surface, bounds, n_features):
-    if bounds is None:
-        return None
-    low, high = (surface.coordinates(np.broadcast_to(side, n_features)) for side in bounds)
-    # ART refuses a feature that has but one value.
-    return low, np.maximum(high, np.nextafter(low, np.float32(np.inf)))
+def _check(attack_class, params, pursuit):
+    """Check that an attack of ART can be run."""
+    evasion_attack = _import_art()[2]
+    name = getattr(attack_class, "__name__", repr(attack_class))
+    if not (inspect.isclass(attack_class) and issubclass(attack_class, evasion_attack)):
+        raise TypeError(f"attack={name} is no evasion attack of ART: use a class of art.attacks.evasion, or a name.")
+    if name in ON_IMAGES:
+        raise ValueError(
+            f"attack={name} of ART computes with heights and widths, but rows are vectors here: use 'square', or an "
+            "attack on vectors such as HopSkipJump."
+        )
+    known = sorted(set(_parameters(attack_class)) - set(NOT_TO_SET))
+    for param in params:
+        if param not in known:
+            raise TypeError(
+                f"attack={name} has no parameter {param!r}: it has {known}; eps, norm and bounds belong to "
+                "threat_model."
+            )
+    if pursuit.surface is None and _requirements(attack_class) & set(GRADIENTS):
+        raise ValueError(
+            f"attack={name} needs gradients, but {type(pursuit.original.estimator).__name__} has no torch module: "
+            "register a converter with skrobust.torchify.register, or use 'square' or HopSkipJump."
+        )
 
 
-def _in_units_of_eps(params, eps):
-    """Return parameters with a step in units of eps; without one it is an eighth."""
-    if "eps_step" not in params:
-        return params
-    step = params["eps_step"]
-    return {**params, "eps_step": 1 / N_STEPS_PER_EPS if step is None else step / eps}
+def _parameters(attack_class):
+    return inspect.signature(attack_class.__init__).parameters
+
+
+def _requirements(attack_class):
+    """Return the names of the classes that an attack wants its classifier to have."""
+    wanted = attack_class._estimator_requirements or ()
+    return {part.__name__ for each in wanted for part in (each if isinstance(each, tuple) else (each,))}
+
+
+def _starts(pursuit, index, rng):
+    """Return the rows of which an adversarial row is known, by their nearest rows of another answer."""
+    nearest_other(pursuit, index[np.isinf(pursuit.distance[index])], np.inf, rng, n_neighbors=1)
+    index = index[np.isfinite(pursuit.distance[index])]
+    return index, pursuit.nearest[index]
+
+
+def _generated(pursuit, index, frame, attack_class, params, starts):
+    """Return the coordinates of what an attack makes of rows, and count its questions."""
+    rows = pursuit.original.rows[index]
+    classifier, n_asked = _classifier(pursuit, frame, attack_class)
+    if not attack_class.is_estimator_valid(classifier, attack_class._estimator_requirements):
+        raise ValueError(
+            f"attack={attack_class.__name__} of ART is made for other classifiers than "
+            f"{type(pursuit.original.estimator).__name__}: use an attack by its name, such as 'worst_case'."
+        )
+    options = {} if starts is None else {"x_adv_init": frame.coordinates(starts)}
+    with _explained(attack_class):
+        attack = attack_class(classifier, **_filled(pursuit, attack_class, params))
+        if _is_for_trees(attack_class):
+            # It reads labels as classes to go to.
+            return frame.coordinates(attack.generate(rows.astype(np.float64)))
+        labels = np.eye(len(pursuit.original.classes))[pursuit.codes[index]]
+        start = frame.coordinates(rows)
+        start = frame.inside(start) if attack_class.__name__ in ON_TANH else start
+        found = attack.generate(start, labels, **options)
+    pursuit.count(index, n_asked() // len(index))
+    return np.where(np.isfinite(found), found, frame.coordinates(rows))
+
+
+def _is_for_trees(attack_class):
+    return _requirements(attack_class) == {"ScikitlearnDecisionTreeClassifier"}
+
+
+@contextlib.contextmanager
+def _explained(attack_class):
+    """Within this context, what ART stumbles over is one error that names the attack and a way out."""
+    try:
+        yield
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0].rstrip(".")
+        raise ValueError(
+            f"attack={attack_class.__name__} of ART cannot be run here ({reason}): mend its parameters, or use an "
+            "attack by its name, such as 'worst_case'."
+        ) from error
+
+
+def _filled(pursuit, attack_class, params):
+    """Return the parameters that an attack is made with."""
+    norm = pursuit.budget.norm
+    # HopSkipJump has no sum of absolute changes.
+    norm = 2 if norm == 1 and attack_class.__name__ == "HopSkipJump" else norm
+    filled = {"norm": norm, "eps": 1.0, "targeted": False, "verbose": False, "batch_size": BATCH_SIZE}
+    if "eps_step" in _parameters(attack_class) and "minimal" not in _parameters(attack_class):
+        filled["eps_step"] = 1 / N_STEPS_PER_EPS
+    if params.get("eps_step"):
+        params = {**params, "eps_step": params["eps_step"] / pursuit.budget.radius}
+    given = {name: value for name, value in params.items() if not (name == "eps_step" and value is None)}
+    if attack_class.__name__ == "ZooAttack":
+        # What it needs for vectors.
+        filled.update(batch_size=1, nb_parallel=1, use_resize=False, use_importance=False)
+    return {**{name: value for name, value in filled.items() if name in _parameters(attack_class)}, **given}
+
+
+def _classifier(pursuit, frame, attack_class):
+    """Return the classifier of ART that an attack is run on, and a function that tells how many rows it was asked."""
+    classification, wanted = _import_art()[1], _requirements(attack_class)
+    if _is_for_trees(attack_class) and is_tree(unwrapped(pursuit.original.estimator)):
+        tree = unwrapped(pursuit.original.estimator)
+        return classification.scikitlearn.ScikitlearnDecisionTreeClassifier(tree), lambda: 0
+    n_features, n_classes = pursuit.original.rows.shape[1], len(pursuit.original.classes)
+    is_on_answers = attack_class.__name__ in ON_ANSWERS
+    if pursuit.surface is None or is_on_answers:
+        asked = _Asked(pursuit.original, frame, has_scores=not is_on_answers and pursuit.original.has_scores)
+        black_box = classification.BlackBoxClassifier(asked, (n_features,), n_classes, clip_values=frame.ends)
+        return black_box, lambda: asked.n_rows
+    module = InFrame(pursuit.surface, frame, has_even_gradient="ClassGradientsMixin" not in wanted)
+    white_box = classification.PyTorchClassifier(
+        module,
+        loss=torch.nn.CrossEntropyLoss(),
+        input_shape=(n_features,),
+        nb_classes=n_classes,
+        clip_values=frame.ends,
+        preprocessing=None,
+        device_type="gpu" if module.center.is_cuda else "cpu",
+    )
+    return white_box, lambda: module.n_rows
+
+
+class _Asked:
+    """The estimator as a function from coordinates to scores, or to one-hot answers."""
+
+    def __init__(self, original, frame, has_scores):
+        self.original, self.frame, self.has_scores = original, frame, has_scores
+        self.n_rows = 0
+
+    def __call__(self, Z):
+        self.n_rows += len(Z)
+        rows = self.frame.rows(Z, self.original.rows.dtype)
+        if self.has_scores:
+            return self.original._scores(self.original.restored(rows)).astype(np.float32)
+        codes = self.original.codes(self.original.predict(rows))
+        return np.eye(len(self.original.classes), dtype=np.float32)[codes]
 
 
 @contextlib.contextmanager
 def _seeded(seed):
     """Seed the generators that ART and its data loader draw from, and leave them as they were found."""
-    state = np.random.get_state()  # noqa: NPY002  ART draws from this one
+    of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002  ART draws from these
     np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with isolated_random_state(torch.device("cpu"), seed):
             yield
     finally:
-        np.random.set_state(state)  # noqa: NPY002
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        random.setstate(of_python)
+
+
+def _few_threads(pursuit):
+    surface = pursuit.surface
+    return contextlib.nullcontext() if surface is None else limited_threads(surface.module, surface.device)
 
 
 @functools.cache
 def _import_art():
-    """Return art.attacks.evasion and art.estimators.classification."""
+    """Return art.attacks.evasion, art.estimators.classification, and the class of evasion attacks."""
     folder = os.path.join(os.path.expanduser("~"), ".art")
     if "art" in sys.modules or os.path.exists(os.path.join(folder, "config.json")):
         return _import_modules()
@@ -231,10 +375,10 @@ def _import_art():
 
 
 def _import_modules():
-    from art.attacks import evasion
+    from art.attacks import EvasionAttack, evasion
     from art.estimators import classification
 
-    return evasion, classification
+    return evasion, classification, EvasionAttack
 
 
 @contextlib.contextmanager

@@ -86,6 +86,13 @@ class Ball:
         inside = torch.minimum(torch.maximum(Z, self.low), self.high)
         return inside if self.norm is _norms.Linf else self.norm.project(inside, self.radius)
 
+    def steepest(self, Z, gradient):
+        """Return the steepest ascent of length 1 that does not leave by the ends."""
+        if self.norm is not _norms.Linf:
+            is_stuck = ((gradient > 0) & (self.high <= Z)) | ((gradient < 0) & (self.low >= Z))
+            gradient = gradient.masked_fill(is_stuck, 0.0)
+        return self.norm.direction(gradient)
+
     def random(self, generator):
         """Return random coordinates of the ball."""
         noise = self.norm.noise(self.center.shape, generator, self.center.device)
@@ -144,7 +151,7 @@ class FixedStep:
             gradient = gradient / _norms.L1.length(gradient).clamp_min(1e-300)
             self.velocity = gradient if self.velocity is None else self.decay * self.velocity + gradient
             gradient = self.velocity
-        return ball.project(Z + self.length * ball.radius * ball.norm.direction(gradient))
+        return ball.project(Z + self.length * ball.radius * ball.steepest(Z, gradient))
 
 
 class AdaptiveStep:
@@ -175,11 +182,11 @@ class AdaptiveStep:
         """Return the next coordinates."""
         if self.rows is None:
             self._start(ball, Z, value, gradient)
-            step = self.rows["step"] * ball.norm.direction(gradient)
+            step = self.rows["step"] * ball.steepest(Z, gradient)
             return ball.project(Z + step)
         Z, gradient = self._remember(Z, value, gradient)
         rows = self.rows
-        moved = ball.project(Z + rows["step"] * ball.norm.direction(gradient))
+        moved = ball.project(Z + rows["step"] * ball.steepest(Z, gradient))
         moved = ball.project(Z + self.INERTIA * (moved - Z) + (1 - self.INERTIA) * (Z - rows["previous"]))
         rows["previous"] = Z
         return moved
@@ -222,6 +229,19 @@ class AdaptiveStep:
         self.since_check, self.period = 0, max(self.shortest, self.period - self.shortening)
         stuck = is_stuck[:, None]
         return torch.where(stuck, rows["best_Z"], Z), torch.where(stuck, rows["best_gradient"], gradient)
+
+
+def note_zero_gradients(pursuit, index, radius, rng):
+    """Note the rows from which no gradient leads, neither there nor at a random point nearby."""
+    if not len(index):
+        return
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    with limited_threads(pursuit.surface.module, pursuit.surface.device):
+        ball = Ball.around(pursuit, index, radius if radius < torch.inf else 1.0)
+        points = torch.zeros_like(ball.center), ball.random(generator)
+        is_zero = [(ball.climb(Z, LOSSES["margin"])[2] == 0).all(dim=1).cpu().numpy() for Z in points]
+    pursuit.count(index, len(points))
+    pursuit.note("zero gradient", index[np.logical_and(*is_zero)])
 
 
 @dataclasses.dataclass
@@ -279,8 +299,6 @@ def ascend(pursuit, ball, Z, loss, rule, n_steps, *, stops_early=True):
         value, lead, gradient = ball.climb(Z, loss)
         pursuit.count(ball.index)
         best.update(lead, Z)
-        if step == 0:
-            pursuit.note("zero gradient", ball.index[(gradient == 0).all(dim=1).cpu().numpy()])
         if step == n_steps:
             break
         if stops_early and step >= next_check:

@@ -49,8 +49,8 @@ class Leaves:
         for start in range(0, len(budget), size):
             part = slice(start, start + size)
             inner = budget.take(np.arange(len(budget))[part])
-            values, is_feasible = self._nearest(inner, self.low[np.newaxis], self.high[np.newaxis])
-            found[part] = np.where(is_feasible, self._length(inner, values), np.inf)
+            _, size = self._nearest(inner, self.low[np.newaxis], self.high[np.newaxis])
+            found[part] = np.linalg.norm(size, ord=budget.norm, axis=-1)
         found[self.codes == codes[:, np.newaxis]] = np.inf
         return found
 
@@ -71,15 +71,19 @@ class Leaves:
         moved = budget.rows.astype(np.float64)
         moved[:, self.features] = values[:, 0]
         for group in budget.groups:
-            # A category that the tree does not know is taken by leaving all that it knows.
             open_ones = np.setdiff1d(group, self.features)
-            is_left = moved[:, group].sum(axis=1) == 0
-            if len(open_ones):
-                moved[is_left, _cheapest(budget, open_ones)] = 1
+            if len(open_ones) and len(open_ones) < len(group):
+                n_known = moved[:, np.intersect1d(group, self.features)].sum(axis=1)
+                moved[n_known == 1, open_ones[:, np.newaxis]] = 0
+                moved[moved[:, group].sum(axis=1) == 0, _cheapest(budget, open_ones)] = 1
         return moved
 
     def _nearest(self, budget, low, high):
-        """Return the values of the features that are nearest to the rows' own, and which leaves can be entered."""
+        """Return the values of the features that are nearest to the rows' own, and the sizes of these changes.
+
+        Sizes are in units of the threat model, and inf where a leaf cannot be entered; that of a group stands in the
+        first of its columns.
+        """
         own = budget.rows[:, np.newaxis, self.features].astype(np.float64)
         low = np.maximum(low, budget.low[:, np.newaxis, self.features])
         high = np.minimum(high, budget.high[:, np.newaxis, self.features])
@@ -87,30 +91,32 @@ class Leaves:
         if discrete.any():
             low[..., discrete], high[..., discrete] = np.ceil(low[..., discrete]), np.floor(high[..., discrete])
         values = np.minimum(np.maximum(own, low), high)
-        is_feasible = (low <= high).all(axis=-1)
+        change, scale = np.abs(values - own), budget.scale[self.features]
+        size = np.divide(change, scale, out=np.where(change > 0, np.inf, 0.0), where=scale > 0)
+        size[np.broadcast_to(low > high, size.shape)] = np.inf
         for group in budget.groups:
-            self._choose(budget, group, low, high, values, is_feasible)
-        return values, is_feasible
+            known = np.flatnonzero(np.isin(self.features, group))
+            if len(known):
+                values[..., known], size[..., known[0]] = self._category(budget, group, known, low, high, own)
+                size[..., known[1:]] = 0
+        return values, size
 
-    def _choose(self, budget, group, low, high, values, is_feasible):
-        """Put the cheapest category that leaves allow into values, in place."""
-        known = np.flatnonzero(np.isin(self.features, group))
-        if not len(known):
-            return
-        own = np.broadcast_to(budget.rows[:, np.newaxis, self.features[known]], values[..., known].shape)
-        categories = list(np.eye(len(known)))
-        open_ones = np.setdiff1d(group, self.features)
+    def _category(self, budget, group, known, low, high, own):
+        """Return the values of a group that make up the cheapest category that leaves allow, and what it costs."""
+        categories, open_ones = list(np.eye(len(known))), np.setdiff1d(group, self.features)
         if len(open_ones):
             categories.append(np.zeros(len(known)))
-        best = np.full(is_feasible.shape, np.inf)
+        low, high, own = low[..., known], high[..., known], own[..., known]
+        shape = np.broadcast_shapes(low.shape, own.shape)
+        values, best = np.broadcast_to(own, shape).copy(), np.full(shape[:-1], np.inf)
         for k, category in enumerate(categories):
             feature = self.features[known[k]] if k < len(known) else _cheapest(budget, open_ones)
-            fits = ((low[..., known] <= category) & (category <= high[..., known])).all(axis=-1)
-            cost = np.where((own == category).all(axis=-1), 0.0, self._flip_cost(budget, group, feature))
-            is_better = fits & (cost < best)
-            best = np.where(is_better, cost, best)
-            values[..., known] = np.where(is_better[..., np.newaxis], category, values[..., known])
-        is_feasible &= best < np.inf
+            is_own = (own == category).all(axis=-1)
+            fits = ((low <= category) & (category <= high)).all(axis=-1)
+            cost = np.where(fits, np.where(is_own, 0.0, self._flip_cost(budget, group, feature)), np.inf)
+            values = np.where((cost < best)[..., np.newaxis], category, values)
+            best = np.minimum(cost, best)
+        return values, best
 
     @staticmethod
     def _flip_cost(budget, group, feature):
@@ -120,16 +126,6 @@ class Leaves:
         is_open = (budget.low[:, [feature]] <= 1) & (budget.high[:, [feature]] >= 1)
         left = (budget.rows[:, group] * np.where(np.isfinite(cost[group]), cost[group], 1e300)).sum(axis=1)
         return np.where(is_open, np.maximum(left[:, np.newaxis], cost[feature]), np.inf)
-
-    def _length(self, budget, values):
-        change = np.abs(values - budget.rows[:, np.newaxis, self.features])
-        scale = budget.scale[self.features]
-        size = np.divide(change, scale, out=np.where(change > 0, np.inf, 0.0), where=scale > 0)
-        for group in budget.groups:
-            known = np.flatnonzero(np.isin(self.features, group))
-            if len(known):
-                size[..., known[0]], size[..., known[1:]] = size[..., known].max(axis=-1), 0
-        return np.linalg.norm(size, ord=budget.norm, axis=-1)
 
 
 def _cheapest(budget, features):

@@ -1,6 +1,7 @@
 """The estimator under attack, asked in the kind of X that its user has."""
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
 from skrobust.torchify import decode_frame, encode_frame
@@ -155,12 +156,18 @@ def _one_column_per_class(scores):
 def _check_classifier(estimator):
     if hasattr(estimator, "fit"):
         check_is_fitted(estimator)
-    is_other = hasattr(estimator, "transform") and not hasattr(estimator, "classes_")
-    if not hasattr(estimator, "predict") or is_other or getattr(estimator, "_estimator_type", None) == "regressor":
+    if not hasattr(estimator, "predict") or not _is_classifying(estimator):
         raise TypeError(
             f"estimator of type {type(estimator).__name__} is no classifier (it lacks classes_ or predict): pass a "
             "fitted classifier, or a Pipeline that ends in one."
         )
+
+
+def _is_classifying(estimator):
+    """Return whether what has a predict method is a classifier: by its classes, else by what scikit-learn says."""
+    if hasattr(estimator, "classes_") or not hasattr(estimator, "__sklearn_tags__"):
+        return True
+    return is_classifier(estimator)
 
 
 def _check_numeric(X):

@@ -1,0 +1,117 @@
+"""The attacks by name: what runs each, and the parameters of it that users may set."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+
+from skrobust.attacks import _art, _gradient, _lattice, _minimum, _search, _segment, _surrogate, _trees
+from skrobust.attacks._objectives import LOSSES
+
+POSITIVE = [Interval(Integral, 1, None, closed="left")]
+NOT_NEGATIVE = [Interval(Integral, 0, None, closed="left")]
+CONSTRAINTS = {
+    "max_iter": POSITIVE,
+    "max_combinations": POSITIVE,
+    "n_tried": POSITIVE,
+    "max_queries": POSITIVE,
+    "n_targets": POSITIVE,
+    "n_neighbors": POSITIVE,
+    "n_draws": POSITIVE,
+    "nb_grads": POSITIVE,
+    "num_random_init": NOT_NEGATIVE,
+    "eps_step": [Interval(Real, 0, None, closed="neither"), None],
+    "decay": [Interval(Real, 0, None, closed="left"), None],
+    "overshoot": [Interval(Real, 0, None, closed="left")],
+    "loss": [StrOptions(set(LOSSES) - {"targeted"})],
+    "stops_early": ["boolean"],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Attack:
+    """An attack on the rows of a pursuit.
+
+    Parameters
+    ----------
+    name : str
+    run : callable
+        ``run(pursuit, index, radius, rng, **params)``, which offers to the pursuit what it finds.
+    follows_gradient : bool, default=False
+        Whether it needs a torch module.
+    """
+
+    name: str
+    run: Callable
+    follows_gradient: bool = False
+
+    @property
+    def params(self):
+        """Parameters and their defaults."""
+        keywords = inspect.signature(self.run).parameters.values()
+        return {p.name: p.default for p in keywords if p.kind is p.KEYWORD_ONLY}
+
+    def check(self, params, caller):
+        """Check parameters.
+
+        Raises
+        ------
+        TypeError
+            If there is no such parameter.
+        ValueError
+            If a value is out of its range.
+        """
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(self.run).parameters.values())
+        unknown = sorted(set(params) - set(self.params))
+        if unknown and not takes_any:
+            raise TypeError(
+                f"attack={self.name!r} has no parameter {unknown[0]!r}: it has {sorted(self.params)}; eps, norm and "
+                "bounds belong to threat_model."
+            )
+        known = {name: constraint for name, constraint in CONSTRAINTS.items() if name in params}
+        validate_parameter_constraints(known, {name: params[name] for name in known}, caller_name=caller)
+
+
+def lattice(pursuit, index, radius, rng, *, max_combinations=4096):
+    """Search over integers and one-hot groups; other features follow gradients where there are some."""
+
+    def refine(index, rows):
+        return _gradient.refine(pursuit, index, radius, rows)
+
+    has_others = (~pursuit.budget.is_discrete & (pursuit.budget.scale > 0)).any()
+    is_refined = pursuit.surface is not None and has_others and np.isfinite(radius)
+    _lattice.search_lattice(
+        pursuit,
+        index,
+        radius,
+        rng,
+        max_combinations=max_combinations,
+        base=pursuit.nearest[index],
+        refine=refine if is_refined else None,
+    )
+
+
+GRADIENT = [
+    Attack("fgsm", _gradient.fgsm, follows_gradient=True),
+    Attack("pgd", _gradient.pgd, follows_gradient=True),
+    Attack("apgd", _gradient.apgd, follows_gradient=True),
+    Attack("apgd_targeted", _gradient.apgd_targeted, follows_gradient=True),
+    Attack("deepfool", _minimum.deepfool, follows_gradient=True),
+    Attack("minimum_norm", _minimum.minimum_norm, follows_gradient=True),
+    Attack("straight_through", _gradient.straight_through, follows_gradient=True),
+    Attack("carlini_l2", _art.carlini_l2, follows_gradient=True),
+]
+BLACK_BOX = [
+    Attack("noise", _search.noise),
+    Attack("nearest_other", _segment.nearest_other),
+    Attack("square", _search.square),
+    Attack("hopskipjump", _art.hopskipjump),
+    Attack("transfer", _surrogate.transfer),
+    Attack("split_search", _trees.split_search),
+    Attack("decision_tree", _trees.decision_tree),
+    Attack("lattice", lattice),
+]
+ATTACKS = {attack.name: attack for attack in GRADIENT + BLACK_BOX}

@@ -1,0 +1,218 @@
+"""Which attacks are run on an estimator, and in what order: cheap ones first, each on rows still standing."""
+
+import dataclasses
+import functools
+import inspect
+import time
+
+import numpy as np
+
+from skrobust.attacks import _art, _gradient, _trees
+from skrobust.attacks._attacks import ATTACKS, Attack
+
+# Numbers in the rows that one attack holds at a time: memory stays flat in the number of rows.
+CHUNK_NUMBERS = 2**22
+# Rows on which a costly attack shows whether it finds what the attacks before it left: one that fools 3 % of the rows
+# fools one of these with a probability of 95 %.
+N_TRIED = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """An attack with its parameters.
+
+    Parameters
+    ----------
+    attack : Attack
+    params : dict
+    only_without_gradient : bool, default=False
+        Whether it is for rows at which the gradient vanished.
+    n_tried : int, default=None
+        Rows, drawn at random, that are attacked first; the others only if one of these is fooled. None for all.
+    """
+
+    attack: Attack
+    params: dict = dataclasses.field(default_factory=dict)
+    only_without_gradient: bool = False
+    n_tried: int | None = None
+
+    @property
+    def name(self):
+        """Name of the attack."""
+        return self.attack.name
+
+
+def check_attack(attack, params):
+    """Return the attack that a user means, after a check of its parameters.
+
+    Parameters
+    ----------
+    attack : str, class of ART or callable
+    params : dict
+
+    Returns
+    -------
+    attack : Attack or None
+        None for the worst case, which is no single attack.
+
+    Raises
+    ------
+    ValueError
+        If the attack is unknown or a parameter is out of its range.
+    TypeError
+        If it has no such parameter, or is none of these kinds.
+    """
+    if isinstance(attack, str):
+        return _named(attack, params)
+    if inspect.isclass(attack):
+        return Attack(attack.__name__, functools.partial(_art.run_art, attack_class=attack))
+    if callable(attack):
+        return Attack(getattr(attack, "__name__", type(attack).__name__), _runner(attack))
+    raise TypeError(f"attack={attack!r} must be one of {_names()}, a class of ART or a callable.")
+
+
+def _names():
+    return sorted([*ATTACKS, "worst_case"])
+
+
+def _named(attack, params):
+    if attack == "worst_case":
+        if params:
+            raise TypeError(
+                f"attack='worst_case' has no parameter {min(params)!r}: its attacks have their own; name one of them "
+                "to set it."
+            )
+        return None
+    if attack not in ATTACKS:
+        raise ValueError(f"attack={attack!r} is unknown: use one of {_names()}, a class of ART or a callable.")
+    ATTACKS[attack].check(params, caller="find_adversarial")
+    return ATTACKS[attack]
+
+
+def _runner(function):
+    """Return an attack that asks a function of the user for rows."""
+
+    def run(pursuit, index, radius, rng, **params):
+        original = pursuit.original
+        budget = pursuit.budget.take(index).at(radius)
+        X = original.restored(original.rows[index])
+        found = function(original.estimator, X, original.y[index], radius=radius, rng=rng, **params)
+        pursuit.offer(index, budget.project(original.matrix(found, original.rows[index])))
+
+    return run
+
+
+def plan_for(pursuit, attack, params):
+    """Return the steps for an estimator under pursuit.
+
+    Parameters
+    ----------
+    pursuit : Pursuit
+    attack : Attack or None
+        None for the worst case.
+    params : dict
+
+    Returns
+    -------
+    steps : list of Step
+    """
+    if attack is None:
+        return _worst_case(pursuit)
+    if not attack.follows_gradient:
+        return [Step(attack, params)]
+    if pursuit.surface is None:
+        return _black_box(pursuit)
+    return [Step(attack, params), *_blind(), *_on_lattice(pursuit)]
+
+
+def _worst_case(pursuit):
+    if pursuit.surface is None:
+        return _black_box(pursuit)
+    return [
+        Step(ATTACKS["nearest_other"]),
+        Step(ATTACKS["pgd"], {"max_iter": 5, "num_random_init": 0, "loss": "margin"}),
+        Step(ATTACKS["apgd"], {"max_iter": 30}),
+        Step(ATTACKS["apgd_targeted"], {"max_iter": 50, "n_targets": 3}),
+        Step(ATTACKS["minimum_norm"], {"n_targets": 3}, n_tried=N_TRIED),
+        Step(ATTACKS["square"], n_tried=N_TRIED),
+        Step(ATTACKS["apgd_targeted"], {"n_targets": 5}, n_tried=N_TRIED),
+        *_on_splits(pursuit),
+        *_blind(),
+        *_on_lattice(pursuit),
+    ]
+
+
+def _black_box(pursuit):
+    """Return the steps that only ask."""
+    return [
+        Step(ATTACKS["nearest_other"]),
+        Step(ATTACKS["noise"]),
+        *_on_splits(pursuit),
+        Step(ATTACKS["transfer"]),
+        Step(ATTACKS["square"]),
+        Step(ATTACKS["hopskipjump"]),
+        *_on_lattice(pursuit),
+    ]
+
+
+def _blind():
+    """Return the steps for rows from which no gradient leads."""
+    names = ("straight_through", "transfer", "square", "hopskipjump")
+    return [Step(ATTACKS[name], only_without_gradient=True) for name in names]
+
+
+def _on_splits(pursuit):
+    estimator = pursuit.original.estimator
+    if _trees.is_single_tree(estimator):
+        return [Step(ATTACKS["decision_tree"])]
+    return [] if _trees.thresholds(estimator) is None else [Step(ATTACKS["split_search"])]
+
+
+def _on_lattice(pursuit):
+    return [Step(ATTACKS["lattice"])] if pursuit.budget.is_discrete.any() else []
+
+
+def run(pursuit, steps, radii, rng):
+    """Run the steps at every radius, the smallest first, on rows that still stand.
+
+    Parameters
+    ----------
+    pursuit : Pursuit
+    steps : list of Step
+    radii : sequence of float
+        Ascending.
+    rng : Generator
+
+    Returns
+    -------
+    seconds : dict of str to float
+        What each attack took.
+    """
+    seconds = {step.name: 0.0 for step in steps}
+    if pursuit.surface is not None:
+        _gradient.note_zero_gradients(pursuit, pursuit.standing(0.0), max(radii), rng)
+    for radius in radii:
+        movable = pursuit.budget.at(radius).can_move
+        for step in steps:
+            index = pursuit.standing(radius)
+            index = index[movable[index]]
+            if step.only_without_gradient:
+                index = index[pursuit.without_gradient()[index]]
+            start = time.perf_counter()
+            with pursuit.by(step.name):
+                for part in _trial_first(pursuit, step, index, radius, rng):
+                    step.attack.run(pursuit, part, radius, rng, **step.params)
+            seconds[step.name] += time.perf_counter() - start
+    return seconds
+
+
+def _trial_first(pursuit, step, index, radius, rng):
+    """Yield parts of rows to attack; after a trial the others follow only if it fooled a row."""
+    if step.n_tried is not None and len(index) > 2 * step.n_tried:
+        index = rng.permutation(index)
+        tried, index = index[: step.n_tried], index[step.n_tried :]
+        yield tried
+        if (pursuit.distance[tried] > pursuit.reach(radius)).all():
+            return
+    n_parts = -(-len(index) * pursuit.budget.rows.shape[1] // CHUNK_NUMBERS)
+    yield from np.array_split(index, n_parts) if n_parts else []
