@@ -152,8 +152,10 @@ def _lessons(pursuit, index, radius, rng):
     copies = space.budget.at(1.5 * radius).project(space.budget.rows + noise * space.units)
     pursuit.count(asked[each])
     found = pursuit.nearest[index][np.isfinite(pursuit.distance[index])]
-    rows = np.concatenate([original.rows, copies, found])
-    answers = np.concatenate([original.answers, original.predict(np.concatenate([copies, found]))])
+    more = np.concatenate([copies, found])
+    rows, answers = original.rows, original.answers
+    if len(more):
+        rows, answers = np.concatenate([rows, more]), np.concatenate([answers, original.predict(more)])
     chosen = rng.permutation(len(rows))[:MOST_ROWS]
     return rows[chosen].astype(np.float64), original.codes(answers[chosen])
 

@@ -1,0 +1,240 @@
+"""Attacks on trees: exact on single trees, beyond random search on ensembles; splits are found through Pipelines."""
+
+import itertools
+
+import numpy as np
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_digits, load_iris
+from sklearn.decomposition import PCA
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    VotingClassifier,
+)
+from sklearn.feature_selection import SelectKBest
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
+from test_black_box import attacked, pursuit_of, robust
+
+from skrobust import ThreatModel
+from skrobust.attacks._search import noise
+from skrobust.attacks._segment import nearest_other
+from skrobust.attacks._splits import splits_of
+from skrobust.attacks._trees import decision_tree, is_single_tree, split_search, thresholds
+
+NORMS = [np.inf, 2, 1]
+TREE = DecisionTreeClassifier(max_depth=5, random_state=0)
+FRONTS = [
+    StandardScaler(),
+    MinMaxScaler((-1, 1), clip=True),
+    MaxAbsScaler(),
+    RobustScaler(),
+    SimpleImputer(),
+    "passthrough",
+    None,
+    FunctionTransformer(),
+    SelectKBest(k=3),
+    make_pipeline(StandardScaler(with_mean=False), MinMaxScaler()),
+    ColumnTransformer([("one", StandardScaler(), [2, 3]), ("two", "passthrough", [0])]),
+]
+ENSEMBLES = [
+    RandomForestClassifier(10, random_state=0),
+    ExtraTreesClassifier(10, random_state=0),
+    BaggingClassifier(TREE, n_estimators=6, max_features=0.5, random_state=0),
+    GradientBoostingClassifier(n_estimators=8, random_state=0),
+    HistGradientBoostingClassifier(max_iter=8, min_samples_leaf=5, random_state=0),
+    AdaBoostClassifier(TREE, n_estimators=5, random_state=0),
+    VotingClassifier([("tree", make_pipeline(StandardScaler(), TREE)), ("line", LogisticRegression())], voting="soft"),
+]
+
+
+@pytest.fixture(scope="module")
+def iris():
+    X, y = load_iris(return_X_y=True)
+    # Ties between rows and splits are rounding's business.
+    return X + np.random.default_rng(0).normal(scale=0.01, size=X.shape), y
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:700], y[:700], X[1000:1060], y[1000:1060]
+
+
+def on_grid(clf, rows, y, norm, eps=3.0, n=25):
+    """Return the distance of the nearest point of a dense grid around each row that is answered otherwise."""
+    steps = np.linspace(-eps, eps, n)
+    change = np.array(list(itertools.product(steps, repeat=rows.shape[1])))
+    length = np.linalg.norm(change, ord=norm, axis=1)
+    return np.array(
+        [length[clf.predict(row + change) != label].min(initial=np.inf) for row, label in zip(rows, y, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_single_tree_is_attacked_exactly(iris, norm):
+    X, y = iris[0][:, 2:], iris[1]
+    clf = DecisionTreeClassifier(random_state=0).fit(X[::2], y[::2])
+    rows, labels = X[1::8], y[1::8]
+    pursuit = attacked(decision_tree, pursuit_of(clf, rows, labels, ThreatModel(norm=norm)))
+    brute = np.where(clf.predict(rows) == labels, on_grid(clf, rows, labels, norm, n=301), 0)
+    # A grid cannot be nearer than the nearest row there is, nor farther than that and the width of a cell.
+    assert np.isfinite(brute).all()
+    assert (pursuit.distance <= brute * (1 + 1e-6)).all()
+    assert (brute - pursuit.distance < 2 * 6 / 300).all()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("front", FRONTS, ids=lambda front: f"{front!r}"[:50])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_tree_behind_a_step_is_attacked_exactly(iris, front, norm, dtype):
+    X, y = iris[0].astype(dtype), iris[1]
+    clf = Pipeline([("front", front), ("tree", TREE)]).fit(X, y)
+    assert is_single_tree(clf)
+    pursuit = pursuit_of(clf, X, y, ThreatModel(norm=norm))
+    exact = attacked(decision_tree, pursuit).distance.copy()
+    assert np.isfinite(exact).all()
+    attacked(nearest_other, pursuit)
+    attacked(split_search, pursuit, np.inf, max_queries=300)
+    np.testing.assert_allclose(pursuit.distance, exact, rtol=1e-4, atol=1e-6 if dtype == np.float64 else 2e-4)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_tree_is_attacked_exactly_under_constraints(norm):
+    rng = np.random.default_rng(0)
+    category = np.eye(3)[rng.integers(3, size=200)]
+    X = np.hstack([rng.integers(4, size=(200, 2)), category, rng.integers(2, size=(200, 1))])
+    y = (X[:, 0] + 2 * X[:, 2] - X[:, 1] * X[:, 3] + X[:, 5] > 1).astype(int)
+    clf = DecisionTreeClassifier(random_state=0).fit(X, y)
+    threat_model = ThreatModel(
+        norm=norm,
+        units=[1, 0.7, 1, 2, 1, 1],
+        bounds=(0, 3),
+        integer=[0, 1, 5],
+        one_hot_groups=[[2, 3, 4]],
+        direction={0: "up", 5: "none"},
+    )
+    pursuit = pursuit_of(clf, X, y, threat_model)
+    everything = np.array([[a, b, *c, d] for a in range(4) for b in range(4) for c in np.eye(3) for d in (0, 1)])
+    expected = []
+    for row, label in zip(range(len(X)), y, strict=True):
+        budget = pursuit.budget.take(np.full(len(everything), row))
+        is_other = budget.respects(everything) & (clf.predict(everything) != label)
+        expected.append(budget.distance(everything)[is_other].min(initial=np.inf))
+    exact = attacked(decision_tree, pursuit).distance.copy()
+    np.testing.assert_allclose(exact, expected)
+    searched = attacked(split_search, pursuit_of(clf, X, y, threat_model), np.inf).distance
+    assert (searched >= exact).all()
+    np.testing.assert_allclose(searched, exact)
+
+
+@pytest.mark.parametrize("clf", ENSEMBLES, ids=lambda clf: type(clf).__name__)
+@pytest.mark.parametrize("norm", NORMS)
+def test_split_search_finds_what_a_dense_grid_finds(iris, clf, norm):
+    X, y = iris[0][:, 1:], iris[1]
+    clf.fit(X[::2], y[::2])
+    rows, labels = X[1::10], y[1::10]
+    pursuit = attacked(split_search, pursuit_of(clf, rows, labels, ThreatModel(norm=norm)), np.inf)
+    brute = np.where(clf.predict(rows) == labels, on_grid(clf, rows, labels, norm, eps=2.4, n=33), 0)
+    found = np.isfinite(brute)
+    assert found.mean() > 0.8
+    # It is a search: a few rows may be missed by a little.
+    is_farther = pursuit.distance[found] > brute[found] * (1 + 1e-6)
+    assert is_farther.mean() <= 0.15
+    assert (pursuit.distance[found] <= 2 * brute[found]).all()
+
+
+@pytest.mark.parametrize(("norm", "eps"), [(np.inf, 1.5), (2, 7.0), (1, 20.0)])
+def test_split_search_beats_noise_on_a_forest(digits, norm, eps):
+    clf = RandomForestClassifier(20, random_state=0).fit(*digits[:2])
+    by_splits, by_noise = (
+        robust(attacked(attack, pursuit_of(clf, *digits[2:], ThreatModel(eps, norm, bounds=(0, 16)))))
+        for attack in (split_search, noise)
+    )
+    assert by_splits < by_noise - 0.1
+
+
+def test_thresholds_are_those_of_the_trees(iris):
+    X, y = iris
+    clf = TREE.fit(X, y)
+    found = thresholds(clf)
+    assert len(found) == 4
+    for feature, values in enumerate(found):
+        expected = np.unique(clf.tree_.threshold[clf.tree_.feature == feature])
+        np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("clf", ENSEMBLES, ids=lambda clf: type(clf).__name__)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_answers_change_at_splits_only(iris, clf, dtype):
+    X, y = iris
+    pipe = make_pipeline(MinMaxScaler(), clf).fit(X[:, :1] + 100, y)
+    if isinstance(clf, VotingClassifier):
+        return
+    splits = splits_of(pipe, 1, dtype)
+    ends = np.unique(np.concatenate([splits.below, splits.above]))
+    assert (ends.astype(dtype) == ends).all()
+    # Between one split's upper side and the next one's lower side nothing changes.
+    order = splits.below.argsort(kind="stable")
+    starts, stops = splits.above[order][:-1], splits.below[order][1:]
+    starts, stops = starts[starts <= stops], stops[starts <= stops]
+    assert len(starts) > 5
+    ask = getattr(pipe, "predict_proba", pipe.predict)
+    np.testing.assert_array_equal(ask(starts[:, np.newaxis].astype(dtype)), ask(stops[:, np.newaxis].astype(dtype)))
+    assert (np.diff(ask(ends[:, np.newaxis].astype(dtype)), axis=0) != 0).any()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [LogisticRegression(), make_pipeline(PCA(2), TREE), make_pipeline(FunctionTransformer(np.abs), TREE)],
+    ids=lambda estimator: f"{estimator!r}"[:50],
+)
+def test_without_splits_in_raw_units_nothing_is_done(iris, estimator):
+    X, y = iris
+    clf = estimator.fit(X, y)
+    assert thresholds(clf) is None
+    assert not is_single_tree(clf)
+    pursuit = pursuit_of(clf, X, y, ThreatModel(1.0))
+    attacked(split_search, pursuit)
+    attacked(decision_tree, pursuit)
+    assert set(pursuit.distance) <= {0.0, np.inf}
+
+
+def test_a_search_over_hyperparameters_is_its_best_estimator(iris):
+    search = GridSearchCV(make_pipeline(StandardScaler(), TREE), {"decisiontreeclassifier__max_depth": [2, 3]})
+    assert is_single_tree(search.fit(*iris))
+    assert is_single_tree(ExtraTreeClassifier(random_state=0).fit(*iris))
+    assert not is_single_tree(RandomForestClassifier(2).fit(*iris))
+
+
+def test_categories_of_gradient_boosting_are_left_alone(iris):
+    X, y = np.hstack([np.rint(iris[0][:, :1]), iris[0][:, 1:]]), iris[1]
+    clf = HistGradientBoostingClassifier(max_iter=3, categorical_features=[0]).fit(X, y)
+    assert thresholds(clf) is None
+
+
+@pytest.mark.parametrize("attack", [split_search, decision_tree])
+def test_nothing_to_attack(iris, attack):
+    X, y = iris
+    clf = TREE.fit(X, y)
+    attack(pursuit_of(clf, X, y, ThreatModel(1.0)), np.zeros(0, dtype=int), 1.0, np.random.default_rng(0))
+    immutable = attacked(attack, pursuit_of(clf, X, y, ThreatModel(1.0, immutable=range(4))))
+    assert set(immutable.distance) <= {0.0, np.inf}
+
+
+def test_the_same_seed_finds_the_same(digits):
+    clf = RandomForestClassifier(10, random_state=0).fit(*digits[:2])
+    one, again = (
+        attacked(split_search, pursuit_of(clf, *digits[2:], ThreatModel(5, 2)), seed=3, max_queries=200).distance
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, again)
