@@ -75,14 +75,14 @@ def art_apgd(network, X, y, *, eps, norm, max_iter=100):
 
 def art_autoattack(network, X, y, *, eps, norm):
     """ART's AutoAttack as it comes, but for the batch size."""
-    return _art_resists(
-        network,
-        X,
-        y,
-        lambda classifier: AutoAttack(
-            classifier, norm=norm, eps=eps, eps_step=eps / STEPS_PER_EPS, batch_size=BATCH_SIZE
-        ),
-    )
+
+    def make_attack(classifier):
+        attack = AutoAttack(classifier, norm=norm, eps=eps, eps_step=eps / STEPS_PER_EPS, batch_size=BATCH_SIZE)
+        for part in attack.attacks:
+            part.set_params(verbose=False)
+        return attack
+
+    return _art_resists(network, X, y, make_attack)
 
 
 def _art_resists(network, X, y, make_attack):
