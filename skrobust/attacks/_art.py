@@ -1,7 +1,6 @@
 """The one place that imports ART: its evasion attacks on the rows of a pursuit."""
 
 import contextlib
-import dataclasses
 import functools
 import inspect
 import os
@@ -14,9 +13,9 @@ import torch
 
 from skrobust._runtime import isolated_random_state, limited_threads
 from skrobust.attacks._axes import unwrapped
+from skrobust.attacks._frame import Asked, Frame, InFrame
 from skrobust.attacks._leaves import is_tree
-from skrobust.attacks._segment import nearest_other
-from skrobust.attacks._surface import device_of
+from skrobust.attacks._segment import neighbors_of_another_answer
 
 # ART's own default of 1 to 200 rows makes an attack several times slower.
 BATCH_SIZE = 1024
@@ -28,7 +27,6 @@ ON_ANSWERS = ("BoundaryAttack", "GeoDA", "HopSkipJump", "SignOPTAttack")
 WITH_START = ("BoundaryAttack", "HopSkipJump")
 # Attacks that press rows through a hyperbolic tangent: at the ends of the bounds they would stand still.
 ON_TANH = ("CarliniL2Method", "CarliniLInfMethod")
-ROOM = 0.01
 # Attacks that compute with heights and widths.
 ON_IMAGES = (
     "AdversarialPatch",
@@ -73,12 +71,14 @@ def run_art(pursuit, index, radius, rng, *, attack_class, **params):
     takes_eps = "eps" in _parameters(attack_class)
     if takes_eps and not radius > 0:
         return
-    starts = None
-    if attack_class.__name__ in WITH_START:
-        index, starts = _starts(pursuit, index, rng)
     if not len(index):
         return
     frame = Frame.around(pursuit, index, radius if takes_eps and np.isfinite(radius) else None)
+    starts = None
+    if attack_class.__name__ in WITH_START:
+        index, starts = _starts(pursuit, index, frame)
+        if not len(index):
+            return
     with _seeded(int(rng.integers(2**31))), _few_threads(pursuit):
         found = _generated(pursuit, index, frame, attack_class, params, starts)
     change = (found.astype(np.float64) - frame.coordinates(pursuit.original.rows[index])) * frame.units
@@ -101,105 +101,6 @@ def hopskipjump(pursuit, index, radius, rng, *, max_iter=10, max_eval=500, init_
     """HopSkipJump from the nearest row of another answer: reproducible, and stronger than from a random one."""
     params = {"max_iter": max_iter, "max_eval": max_eval, "init_eval": init_eval}
     run_art(pursuit, index, radius, rng, attack_class=_import_art()[0].HopSkipJump, **params)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Frame:
-    """Coordinates of rows for ART, which computes in float32 and gives all features one scale.
-
-    On data near 1e4 with an eps of 1e-3 the former would round away the attack.
-
-    Parameters
-    ----------
-    center : ndarray of shape (n_features,)
-        The origin.
-    units : ndarray of shape (n_features,)
-        Of each coordinate, in units of the feature.
-    ends : tuple of ndarray or None
-        Bounds of the coordinates.
-    """
-
-    center: np.ndarray
-    units: np.ndarray
-    ends: tuple | None
-
-    @classmethod
-    def around(cls, pursuit, index, eps):
-        """Return the frame in which eps is 1 or, without an eps, bounds or data are about 1 wide."""
-        budget = pursuit.budget.take(index)
-        scale = np.where(budget.scale > 0, budget.scale, 1.0)
-        rows = budget.rows.astype(np.float64)
-        least, most = rows.min(axis=0), rows.max(axis=0)
-        low, high = budget.low.min(axis=0), budget.high.max(axis=0)
-        is_bounded = bool(np.isfinite(low).any() or np.isfinite(high).any())
-        if eps is None:
-            span = most - least
-            low = np.where(np.isfinite(low), low, least - span)
-            high = np.where(np.isfinite(high), high, most + span)
-        width = ((high - low if is_bounded else most - least) / scale).max() if eps is None else eps
-        frame = cls(least / 2 + most / 2, scale * (width if width > 0 else 1.0), None)
-        if not is_bounded:
-            return frame
-        low, high = frame.coordinates(low), frame.coordinates(high)
-        # ART refuses a feature that has but one value.
-        return dataclasses.replace(frame, ends=(low, np.maximum(high, np.nextafter(low, np.float32(np.inf)))))
-
-    def inside(self, Z):
-        """Return coordinates moved away from the bounds, if there are any."""
-        if self.ends is None:
-            return Z
-        low, high = self.ends
-        room = np.float32(ROOM) * (high - low)
-        return Z.clip(low + room, high - room)
-
-    def coordinates(self, rows):
-        """Return rows of X, or bounds of features, in these coordinates, as ART wants them."""
-        return ((rows - self.center) / self.units).astype(np.float32)
-
-    def rows(self, Z, dtype):
-        """Return the rows at coordinates."""
-        return (self.center + self.units * np.asarray(Z, dtype=np.float64)).astype(dtype)
-
-
-class InFrame(torch.nn.Module):
-    """A module in the coordinates of a frame.
-
-    Parameters
-    ----------
-    surface : Surface
-    frame : Frame
-    has_even_gradient : bool
-        Whether gradients are brought to the size 1 in every row. The gradient of the cross-entropy of a confident
-        network is too small for float32: it would vanish, and the network would seem robust. Attacks that need nothing
-        but its direction are given that.
-    """
-
-    def __init__(self, surface, frame, has_even_gradient):
-        super().__init__()
-        self.surface, self.has_even_gradient = surface, has_even_gradient
-        self.module = surface.module
-        self.n_rows = 0
-        for name in ("center", "units"):
-            self.register_buffer(name, torch.tensor(getattr(frame, name), device=device_of(surface.module)))
-
-    def forward(self, Z):
-        """Return the logits at coordinates of shape (n, n_features)."""
-        self.n_rows += len(Z)
-        Z = _EvenGradient.apply(Z) if self.has_even_gradient else Z.double()
-        return self.surface.logits(self.center + self.units * Z)
-
-
-class _EvenGradient(torch.autograd.Function):
-    """float64 values of float32 rows, and gradients brought to the size 1 in every row."""
-
-    @staticmethod
-    def forward(ctx, Z):
-        return Z.double()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        size = gradient.abs().amax(dim=1, keepdim=True)
-        return (gradient / size.where(size > 0, 1.0)).float()
 
 
 def _check(attack_class, params, pursuit):
@@ -237,11 +138,21 @@ def _requirements(attack_class):
     return {part.__name__ for each in wanted for part in (each if isinstance(each, tuple) else (each,))}
 
 
-def _starts(pursuit, index, rng):
-    """Return the rows of which an adversarial row is known, by their nearest rows of another answer."""
-    nearest_other(pursuit, index[np.isinf(pursuit.distance[index])], np.inf, rng, n_neighbors=1)
-    index = index[np.isfinite(pursuit.distance[index])]
-    return index, pursuit.nearest[index]
+def _starts(pursuit, index, frame):
+    """Return the rows of which an adversarial row is known, and the coordinates of one: the nearest of another answer.
+
+    From elsewhere ART would start at random, whatever the seed.
+    """
+    starts = pursuit.nearest[index]
+    at = np.full(len(pursuit.distance), -1)
+    at[index] = np.arange(len(index))
+    some, ends = neighbors_of_another_answer(pursuit, index, 1)
+    others = pursuit.original.rows[ends]
+    starts[at[some]] = pursuit.budget.take(some).at(np.inf).project(others)
+    Z = frame.coordinates(starts)
+    keep = pursuit.original.predict(frame.rows(Z, starts.dtype)) != pursuit.original.y[index]
+    pursuit.count(index)
+    return index[keep], Z[keep]
 
 
 def _generated(pursuit, index, frame, attack_class, params, starts):
@@ -253,7 +164,7 @@ def _generated(pursuit, index, frame, attack_class, params, starts):
             f"attack={attack_class.__name__} of ART is made for other classifiers than "
             f"{type(pursuit.original.estimator).__name__}: use an attack by its name, such as 'worst_case'."
         )
-    options = {} if starts is None else {"x_adv_init": frame.coordinates(starts)}
+    options = {} if starts is None else {"x_adv_init": starts}
     with _explained(attack_class):
         attack = attack_class(classifier, **_filled(pursuit, attack_class, params))
         if _is_for_trees(attack_class):
@@ -308,10 +219,14 @@ def _classifier(pursuit, frame, attack_class):
         tree = unwrapped(pursuit.original.estimator)
         return classification.scikitlearn.ScikitlearnDecisionTreeClassifier(tree), lambda: 0
     n_features, n_classes = pursuit.original.rows.shape[1], len(pursuit.original.classes)
+    ends = frame.ends
+    if attack_class.__name__ == "ZooAttack" and ends is not None:
+        # It moves one feature at a time, and takes bounds for those of one.
+        ends = ends[0].min(), ends[1].max()
     is_on_answers = attack_class.__name__ in ON_ANSWERS
     if pursuit.surface is None or is_on_answers:
-        asked = _Asked(pursuit.original, frame, has_scores=not is_on_answers and pursuit.original.has_scores)
-        black_box = classification.BlackBoxClassifier(asked, (n_features,), n_classes, clip_values=frame.ends)
+        asked = Asked(pursuit.original, frame, has_scores=not is_on_answers and pursuit.original.has_scores)
+        black_box = classification.BlackBoxClassifier(asked, (n_features,), n_classes, clip_values=ends)
         return black_box, lambda: asked.n_rows
     module = InFrame(pursuit.surface, frame, has_even_gradient="ClassGradientsMixin" not in wanted)
     white_box = classification.PyTorchClassifier(
@@ -319,27 +234,11 @@ def _classifier(pursuit, frame, attack_class):
         loss=torch.nn.CrossEntropyLoss(),
         input_shape=(n_features,),
         nb_classes=n_classes,
-        clip_values=frame.ends,
+        clip_values=ends,
         preprocessing=None,
         device_type="gpu" if module.center.is_cuda else "cpu",
     )
     return white_box, lambda: module.n_rows
-
-
-class _Asked:
-    """The estimator as a function from coordinates to scores, or to one-hot answers."""
-
-    def __init__(self, original, frame, has_scores):
-        self.original, self.frame, self.has_scores = original, frame, has_scores
-        self.n_rows = 0
-
-    def __call__(self, Z):
-        self.n_rows += len(Z)
-        rows = self.frame.rows(Z, self.original.rows.dtype)
-        if self.has_scores:
-            return self.original._scores(self.original.restored(rows)).astype(np.float32)
-        codes = self.original.codes(self.original.predict(rows))
-        return np.eye(len(self.original.classes), dtype=np.float32)[codes]
 
 
 @contextlib.contextmanager
