@@ -21,7 +21,7 @@ from skrobust.attacks._segment import neighbors_of_another_answer
 BATCH_SIZE = 1024
 N_STEPS_PER_EPS = 8
 # What belongs to the threat model, or is not offered.
-NOT_TO_SET = ("eps", "norm", "classifier", "estimator", "targeted", "summary_writer")
+NOT_TO_SET = ("self", "eps", "norm", "classifier", "estimator", "targeted", "summary_writer")
 # Attacks that read nothing but the class of an answer, and those of them that can be told where to start.
 ON_ANSWERS = ("BoundaryAttack", "GeoDA", "HopSkipJump", "SignOPTAttack")
 WITH_START = ("BoundaryAttack", "HopSkipJump")
