@@ -58,9 +58,13 @@ def assess(estimator, X, y, attack="worst_case", *, threat_model, radii=None, ra
         radii = _check_radii(radii, budget.radius)
         surface, reason = _surface(estimator, X)
         pursuit = Pursuit(original, budget, surface, radii)
-        plan = _plan.plan_for(pursuit, chosen, attack_params)
-        seconds = _plan.run(pursuit, plan, radii, np.random.default_rng(seed))
-        return Assessment(pursuit, threat_model, radii, tuple(step.name for step in plan), seconds, reason)
+        rng = np.random.default_rng(seed)
+        seconds = {}
+        for part in ([r for r in radii if r < np.inf], [r for r in radii if r == np.inf]):
+            plan = _plan.plan_for(pursuit, chosen, attack_params, is_endless=np.inf in part)
+            if part:
+                _plan.run(pursuit, plan, part, rng, seconds)
+        return Assessment(pursuit, threat_model, radii, tuple(seconds), seconds, reason)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

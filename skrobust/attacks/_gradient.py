@@ -5,7 +5,9 @@ any scale are moved alike, and none is rounded away.
 """
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -19,6 +21,8 @@ from skrobust.attacks._surface import Surface, margins
 N_STEPS_PER_EPS = 8
 # Steps after which attacks look whom they have fooled grow by this factor: asking costs, as do steps for nothing.
 CHECK_EVERY = 1.3
+# Without a radius: shares of the distance of the nearest adversarial row known within which to look for a nearer one.
+APPROACHES = (0.5, 0.8, 0.95)
 # Steps towards each class before the most promising classes get all steps.
 N_TRIAL_STEPS = 10
 
@@ -58,15 +62,17 @@ class Ball:
 
     @classmethod
     def around(cls, pursuit, index, radius):
-        """Return the ball of that radius around rows of a pursuit."""
+        """Return the balls of that radius, or of these radii, around rows of a pursuit."""
         surface = pursuit.surface
-        budget = pursuit.budget.take(index).at(radius)
+        radii = np.full((len(index), 1), radius) if np.ndim(radius) == 0 else radius[:, np.newaxis]
+        budget = pursuit.budget.take(index).at(np.max(radius, initial=0.0))
         scale = np.where(budget.scale > 0, budget.scale, 1.0)
         rows = budget.rows.astype(np.float64)
         low, high = ((end - rows) / scale for end in budget.box())
+        low, high = np.maximum(low, -radii), np.minimum(high, radii)
         tensors = [torch.tensor(part, dtype=torch.float64, device=surface.device) for part in (rows, scale, low, high)]
         codes = torch.tensor(pursuit.codes[index], device=surface.device)
-        radii = torch.full((len(index), 1), float(radius), dtype=torch.float64, device=surface.device)
+        radii = torch.tensor(radii, dtype=torch.float64, device=surface.device)
         return cls(surface, index, *tensors, radii, codes, _norms.BY_NAME[budget.norm])
 
     def take(self, keep):
@@ -344,61 +350,20 @@ def pgd(
 ):
     """Projected gradient descent on rows of a pursuit; steps in the units of the threat model."""
     length = 1 / N_STEPS_PER_EPS if eps_step is None else eps_step / radius
-    for start in range(max(1, num_random_init)):
-        _run(
-            pursuit,
-            index,
-            radius,
-            rng,
-            LOSSES[loss],
-            FixedStep(length, decay),
-            max_iter,
-            is_random=start < num_random_init,
-            stops_early=stops_early,
-        )
-        index = index[pursuit.distance[index] > pursuit.reach(radius)]
+    climb = Climb(LOSSES[loss], functools.partial(FixedStep, length, decay), max_iter, stops_early)
+    _from_starts(pursuit, index, radius, rng, climb, num_random_init)
 
 
 def fgsm(pursuit, index, radius, rng, *, num_random_init=0, loss="cross_entropy", stops_early=True):
     """One step of the length of the radius (Goodfellow et al., 2015)."""
-    pgd(
-        pursuit,
-        index,
-        radius,
-        rng,
-        max_iter=1,
-        eps_step=radius,
-        num_random_init=num_random_init,
-        loss=loss,
-        stops_early=stops_early,
-    )
+    climb = Climb(LOSSES[loss], functools.partial(FixedStep, 1.0), 1, stops_early)
+    _from_starts(pursuit, index, radius, rng, climb, num_random_init)
 
 
-def apgd(
-    pursuit,
-    index,
-    radius,
-    rng,
-    *,
-    max_iter=100,
-    num_random_init=1,
-    loss="cross_entropy",
-    stops_early=True,
-):
+def apgd(pursuit, index, radius, rng, *, max_iter=100, num_random_init=1, loss="cross_entropy", stops_early=True):
     """Auto-PGD, without a step to choose."""
-    for start in range(max(1, num_random_init)):
-        _run(
-            pursuit,
-            index,
-            radius,
-            rng,
-            LOSSES[loss],
-            AdaptiveStep(max_iter),
-            max_iter,
-            is_random=start < num_random_init,
-            stops_early=stops_early,
-        )
-        index = index[pursuit.distance[index] > pursuit.reach(radius)]
+    climb = Climb(LOSSES[loss], functools.partial(AdaptiveStep, max_iter), max_iter, stops_early)
+    _from_starts(pursuit, index, radius, rng, climb, num_random_init)
 
 
 def apgd_targeted(pursuit, index, radius, rng, *, max_iter=100, n_targets=9, n_tried=9, stops_early=True):
@@ -409,36 +374,21 @@ def apgd_targeted(pursuit, index, radius, rng, *, max_iter=100, n_targets=9, n_t
     n_tried = min(n_tried, len(pursuit.original.classes) - 1)
     ranks = np.broadcast_to(np.arange(1, n_tried + 1), (len(index), n_tried))
     if n_targets < n_tried:
-        ranks = _most_promising(pursuit, index, radius, rng, ranks)[:, :n_targets]
+        ranks = _most_promising(pursuit, index, radius, rng, ranks)
+    climb = Climb(LOSSES["targeted"], functools.partial(AdaptiveStep, max_iter), max_iter, stops_early)
     for rank in ranks.T[:n_targets]:
-        _run_standing(pursuit, index, radius, rng, rank, max_iter, stops_early=stops_early)
+        standing = pursuit.stands(index, radius)
+        _run(pursuit, index[standing], radius, rng, climb, rank=rank[standing])
 
 
 def _most_promising(pursuit, index, radius, rng, ranks):
     """Return the ranks of classes in the order of what a few steps towards each achieve."""
     margins = np.full(ranks.shape, np.inf)
+    climb = Climb(LOSSES["targeted"], functools.partial(AdaptiveStep, N_TRIAL_STEPS), N_TRIAL_STEPS)
     for column, rank in enumerate(ranks.T):
-        standing, best = _run_standing(pursuit, index, radius, rng, rank, N_TRIAL_STEPS)
-        margins[standing, column] = best
+        standing = pursuit.stands(index, radius)
+        margins[standing, column] = _run(pursuit, index[standing], radius, rng, climb, rank=rank[standing])
     return np.take_along_axis(ranks, np.argsort(-margins, axis=1, kind="stable"), axis=1)
-
-
-def _run_standing(pursuit, index, radius, rng, rank, n_steps, *, stops_early=True):
-    """Attack the rows that still stand towards their classes of that rank; return which, and the margins reached."""
-    standing = pursuit.distance[index] > pursuit.reach(radius)
-    best = _run(
-        pursuit,
-        index[standing],
-        radius,
-        rng,
-        LOSSES["targeted"],
-        AdaptiveStep(n_steps),
-        n_steps,
-        is_random=True,
-        rank=rank[standing],
-        stops_early=stops_early,
-    )
-    return standing, best
 
 
 def straight_through(pursuit, index, radius, rng, *, max_iter=50):
@@ -459,9 +409,46 @@ def refine(pursuit, index, radius, rows, *, max_iter=20):
         return pursuit.budget.take(index).at(radius).project(ball.rows(best.Z))
 
 
-def _run(pursuit, index, radius, rng, loss, rule, n_steps, *, is_random, stops_early, rank=None):
-    """Start from the rows or from random points, and ascend; return the largest margins met."""
-    if not len(index) or not radius > 0:
+@dataclasses.dataclass(frozen=True)
+class Climb:
+    """How to follow the gradient.
+
+    Parameters
+    ----------
+    loss : callable
+        Of _objectives.
+    make_rule : callable
+        Returns a new FixedStep or AdaptiveStep.
+    n_steps : int
+    stops_early : bool, default=True
+    """
+
+    loss: Callable
+    make_rule: Callable
+    n_steps: int
+    stops_early: bool = True
+
+
+def _from_starts(pursuit, index, radius, rng, climb, num_random_init):
+    """Start from the rows themselves, or from random points, as often as asked."""
+    for _ in range(max(1, num_random_init)):
+        _run(pursuit, index[pursuit.stands(index, radius)], radius, rng, climb, is_random=num_random_init > 0)
+
+
+def _run(pursuit, index, radius, rng, climb, *, is_random=True, rank=None):
+    """Ascend within a radius; without one, within ever larger shares of the distance known. Return margins met."""
+    if np.isfinite(radius):
+        return _run_within(pursuit, index, radius, rng, climb, is_random, rank)
+    for share in APPROACHES:
+        is_known = np.isfinite(pursuit.distance[index]) & (pursuit.distance[index] > 0)
+        known = index[is_known]
+        within = share * pursuit.distance[known]
+        _run_within(pursuit, known, within, rng, climb, is_random, None if rank is None else rank[is_known])
+    return -pursuit.distance[index]
+
+
+def _run_within(pursuit, index, radius, rng, climb, is_random, rank):
+    if not len(index) or not np.max(radius) > 0:
         return np.full(len(index), -np.inf)
     with limited_threads(pursuit.surface.module, pursuit.surface.device):
         ball = Ball.around(pursuit, index, radius)
@@ -470,4 +457,5 @@ def _run(pursuit, index, radius, rng, loss, rule, n_steps, *, is_random, stops_e
             ball.targets = next_best(ball.logits(start), ball.codes, rank)
         if is_random:
             start = ball.random(torch.Generator().manual_seed(int(rng.integers(2**62))))
-        return ascend(pursuit, ball, start, loss, rule, n_steps, stops_early=stops_early).margin.cpu().numpy()
+        best = ascend(pursuit, ball, start, climb.loss, climb.make_rule(), climb.n_steps, stops_early=climb.stops_early)
+        return best.margin.cpu().numpy()

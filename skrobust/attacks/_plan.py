@@ -102,7 +102,7 @@ def _runner(function):
     return run
 
 
-def plan_for(pursuit, attack, params):
+def plan_for(pursuit, attack, params, *, is_endless=False):
     """Return the steps for an estimator under pursuit.
 
     Parameters
@@ -111,18 +111,22 @@ def plan_for(pursuit, attack, params):
     attack : Attack or None
         None for the worst case.
     params : dict
+    is_endless : bool, default=False
+        Whether the nearest adversarial rows are looked for, however far.
 
     Returns
     -------
     steps : list of Step
     """
     if attack is None:
-        return _worst_case(pursuit)
+        return _nearest(pursuit) if is_endless else _worst_case(pursuit)
     if not attack.follows_gradient:
         return [Step(attack, params)]
     if pursuit.surface is None:
         return _black_box(pursuit)
-    return [Step(attack, params), *_blind(), *_on_lattice(pursuit)]
+    # Attacks within a ball need one to begin with.
+    start = [Step(ATTACKS["nearest_other"])] if is_endless else []
+    return [*start, Step(attack, params), *_blind(), *_on_lattice(pursuit)]
 
 
 def _worst_case(pursuit):
@@ -133,9 +137,24 @@ def _worst_case(pursuit):
         Step(ATTACKS["pgd"], {"max_iter": 5, "num_random_init": 0, "loss": "margin"}),
         Step(ATTACKS["apgd"], {"max_iter": 30}),
         Step(ATTACKS["apgd_targeted"], {"max_iter": 50, "n_targets": 3}),
-        Step(ATTACKS["minimum_norm"], {"n_targets": 3}, n_tried=N_TRIED),
+        Step(ATTACKS["minimum_norm"], {"n_targets": 3, "max_iter": 20}),
         Step(ATTACKS["square"], n_tried=N_TRIED),
         Step(ATTACKS["apgd_targeted"], {"n_targets": 5}, n_tried=N_TRIED),
+        *_on_splits(pursuit),
+        *_blind(),
+        *_on_lattice(pursuit),
+    ]
+
+
+def _nearest(pursuit):
+    """Return the steps that look for the nearest adversarial row."""
+    if pursuit.surface is None:
+        return _black_box(pursuit)
+    return [
+        Step(ATTACKS["nearest_other"]),
+        Step(ATTACKS["deepfool"]),
+        Step(ATTACKS["minimum_norm"]),
+        Step(ATTACKS["apgd"], {"max_iter": 20, "loss": "margin"}),
         *_on_splits(pursuit),
         *_blind(),
         *_on_lattice(pursuit),
@@ -172,7 +191,7 @@ def _on_lattice(pursuit):
     return [Step(ATTACKS["lattice"])] if pursuit.budget.is_discrete.any() else []
 
 
-def run(pursuit, steps, radii, rng):
+def run(pursuit, steps, radii, rng, seconds):
     """Run the steps at every radius, the smallest first, on rows that still stand.
 
     Parameters
@@ -182,13 +201,9 @@ def run(pursuit, steps, radii, rng):
     radii : sequence of float
         Ascending.
     rng : Generator
-
-    Returns
-    -------
     seconds : dict of str to float
-        What each attack took.
+        What each attack takes is added here.
     """
-    seconds = {step.name: 0.0 for step in steps}
     if pursuit.surface is not None:
         _gradient.note_zero_gradients(pursuit, pursuit.standing(0.0), max(radii), rng)
     for radius in radii:
@@ -202,8 +217,7 @@ def run(pursuit, steps, radii, rng):
             with pursuit.by(step.name):
                 for part in _trial_first(pursuit, step, index, radius, rng):
                     step.attack.run(pursuit, part, radius, rng, **step.params)
-            seconds[step.name] += time.perf_counter() - start
-    return seconds
+            seconds[step.name] = seconds.get(step.name, 0.0) + time.perf_counter() - start
 
 
 def _trial_first(pursuit, step, index, radius, rng):
@@ -212,7 +226,7 @@ def _trial_first(pursuit, step, index, radius, rng):
         index = rng.permutation(index)
         tried, index = index[: step.n_tried], index[step.n_tried :]
         yield tried
-        if (pursuit.distance[tried] > pursuit.reach(radius)).all():
+        if pursuit.stands(tried, radius).all():
             return
     n_parts = -(-len(index) * pursuit.budget.rows.shape[1] // CHUNK_NUMBERS)
     yield from np.array_split(index, n_parts) if n_parts else []

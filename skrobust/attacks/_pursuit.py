@@ -67,7 +67,12 @@ class Pursuit:
 
     def standing(self, radius=None):
         """Return the indices of rows that were not fooled within a radius, by default that of the budget."""
-        return np.flatnonzero(self.distance > self.reach(radius))
+        return np.flatnonzero(self.stands(slice(None), radius))
+
+    def stands(self, index, radius=None):
+        """Return which of these rows were not fooled within a radius; where that is infinite, none is near enough."""
+        reach = self.reach(radius)
+        return self.distance[index] > (reach if reach < np.inf else 0.0)
 
     def reach(self, radius=None):
         """Return the largest distance that counts as within a radius."""

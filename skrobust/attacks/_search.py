@@ -1,6 +1,7 @@
 """Attacks that only ask: noise, and a random search in the spirit of Square Attack for images and vectors alike."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -151,18 +152,28 @@ class Space:
         """Return the space around some of the rows; an index may name a row several times."""
         return Space(self.index[keep], self.budget.take(keep), self.goal[keep], self.shape)
 
-    @property
+    @functools.cached_property
     def units(self):
         """Units of the features, of shape (n_features,); features that stay have unit 1."""
         return np.where(self.budget.scale > 0, self.budget.scale, 1.0)
 
+    @functools.cached_property
+    def _ends(self):
+        return (self.budget.low - self.budget.rows) / self.units, (self.budget.high - self.budget.rows) / self.units
+
     def ends(self):
         """Return the ends of changes in units of the threat model, each of shape (m, n_features)."""
-        return (self.budget.low - self.budget.rows) / self.units, (self.budget.high - self.budget.rows) / self.units
+        return self._ends
 
     def rows(self, Z):
         """Return the rows at changes Z, which the threat model allows."""
         return self.budget.project(self.budget.rows + self.shortened(Z) * self.units)
+
+    def rows_to_try(self, Z):
+        """Return the rows at changes that were shortened, up to rounding: good enough to ask about, not to offer."""
+        if self.budget.is_discrete.any():
+            return self.rows(Z)
+        return (self.budget.rows + Z * self.units).astype(self.budget.rows.dtype, copy=False)
 
     def shortened(self, Z):
         """Return changes brought between the ends and into the ball."""
@@ -216,9 +227,10 @@ def _search(pursuit, index, radius, rng, max_queries, nearer=NEARER):
             return
         n_each = int(np.clip(ROWS_AT_ONCE // len(index), 1, MOST_PROPOSALS))
         each = np.repeat(np.arange(len(index)), n_each)
+        # With one proposal each the space stays itself, with what it has computed.
         wide = space if n_each == 1 else space.take(each)
         proposed = wide.shortened(propose(wide, Z[each], share_at(n_asked / max_queries), rng))
-        leads = pursuit.margins(index[each], wide.rows(proposed)).reshape(-1, n_each)
+        leads = pursuit.margins(index[each], wide.rows_to_try(proposed)).reshape(-1, n_each)
         best = leads.argmax(axis=1)
         chosen = np.arange(len(index)) * n_each + best
         leads = leads[np.arange(len(index)), best]
