@@ -1,0 +1,27 @@
+"""How easily a classifier is fooled: scorers, scores, and a report that says how far they are to be trusted.
+
+Every function takes any fitted classifier or Pipeline of scikit-learn, and attacks it in the raw units of X.
+"""
+
+from skrobust.metrics._local import clever_score, local_lipschitz
+from skrobust.metrics._report import RobustnessReport, robustness_report
+from skrobust.metrics._scorers import make_robustness_scorer, make_robustness_scorers
+from skrobust.metrics._scores import (
+    adversarial_distance,
+    per_class_robust_accuracy,
+    rho_adv_score,
+    robust_accuracy_score,
+)
+
+__all__ = [
+    "RobustnessReport",
+    "adversarial_distance",
+    "clever_score",
+    "local_lipschitz",
+    "make_robustness_scorer",
+    "make_robustness_scorers",
+    "per_class_robust_accuracy",
+    "rho_adv_score",
+    "robust_accuracy_score",
+    "robustness_report",
+]
