@@ -1,6 +1,8 @@
-"""Cross-validation when some rows have no label."""
+"""Cross-validation when some rows have no label, and searches for a model that is both accurate and robust."""
 
-from numbers import Integral
+import dataclasses
+import warnings
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, check_cv
@@ -9,7 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from skrobust._labels import label_array, marked_unlabeled, plain_labels
 
-__all__ = ["LabeledFolds"]
+__all__ = ["LabeledFolds", "most_robust_within"]
 
 
 class LabeledFolds(BaseCrossValidator):
@@ -154,4 +156,121 @@ def _check_rows(splitter, train, test, n_labeled):
         raise ValueError(
             f"cv={splitter!r} returned row {last}, but there are {n_labeled} labeled rows: build it from the labeled "
             "rows only."
+        )
+
+
+def most_robust_within(tolerance=0.01, *, clean="clean", robust=None):
+    """Choose the most robust candidate of a search that is almost as accurate as the best.
+
+    Robustness has a price in accuracy. This says how much of it may be paid.
+
+    Parameters
+    ----------
+    tolerance : float, default=0.01
+        How far the clean score of the chosen candidate may lie below the best one.
+    clean : str, default="clean"
+        Key of the clean score among the scores of the search.
+    robust : str, default=None
+        Key of the robust score. None is the only key that begins with "robust_".
+
+    Returns
+    -------
+    refit : callable
+        For the parameter ``refit`` of :class:`~sklearn.model_selection.GridSearchCV`: it returns the index of the
+        chosen candidate, of equally robust ones that with the better clean score, and picks none whose scores are NaN.
+
+    Warns
+    -----
+    UserWarning
+        If candidates within the tolerance were attacked in different ways, so that their scores do not compare, or if
+        the attack on the chosen one may be at fault. Both can be told where the scores are those of
+        :func:`skrobust.metrics.make_robustness_scorers`.
+
+    Raises
+    ------
+    ValueError
+        If the tolerance is negative, a key is missing, or every candidate failed.
+
+    Notes
+    -----
+    A search picks whichever candidate looks robust, one that only hides its gradients too. Audit it on unseen rows, by
+    :func:`skrobust.robustness_report`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrobust.model_selection import most_robust_within
+    >>> cv_results = {"mean_test_clean": np.array([0.9, 0.895, 0.7]), "mean_test_robust_0.1": np.array([0.1, 0.5, 0.6])}
+    >>> most_robust_within(0.01)(cv_results)
+    1
+    """
+    if not isinstance(tolerance, Real) or isinstance(tolerance, bool) or not 0 <= tolerance < np.inf:
+        raise ValueError(f"tolerance={tolerance!r} must be a number that is not negative.")
+    return _MostRobustWithin(tolerance, clean, robust)
+
+
+@dataclasses.dataclass(frozen=True)
+class _MostRobustWithin:
+    """The callable of :func:`most_robust_within`: a class, so that it can be pickled."""
+
+    tolerance: float
+    clean: str
+    robust: str | None
+
+    def __call__(self, cv_results):
+        robust = _only_robust_key(cv_results) if self.robust is None else self.robust
+        clean_scores, robust_scores = (_mean_scores(cv_results, key) for key in (self.clean, robust))
+        is_scored = np.isfinite(clean_scores) & np.isfinite(robust_scores)
+        if not is_scored.any():
+            raise ValueError(
+                f"robust={robust!r} has no candidate with a finite score, as all failed: search with "
+                "error_score='raise' to see why."
+            )
+        # Means over folds differ in the last bit.
+        least = clean_scores[is_scored].max() - self.tolerance - 1e-12
+        eligible = np.flatnonzero(is_scored & (clean_scores >= least))
+        # The last key counts first.
+        chosen = int(eligible[np.lexsort((-clean_scores[eligible], -robust_scores[eligible]))[0]])
+        _warn_about_attacks(cv_results, eligible, chosen)
+        return chosen
+
+    def __repr__(self):
+        return f"most_robust_within({self.tolerance!r}, clean={self.clean!r}, robust={self.robust!r})"
+
+
+def _only_robust_key(cv_results):
+    prefix = "mean_test_"
+    keys = [name.removeprefix(prefix) for name in cv_results if name.startswith(f"{prefix}robust_")]
+    if len(keys) != 1:
+        raise ValueError(f"robust=None is clear only with one key that begins with 'robust_': name one of {keys}.")
+    return keys[0]
+
+
+def _mean_scores(cv_results, key):
+    name = f"mean_test_{key}"
+    if name not in cv_results:
+        known = [name.removeprefix("mean_test_") for name in cv_results if name.startswith("mean_test_")]
+        raise ValueError(f"the key {key!r} is not among the scores of this search: use one of {known}.")
+    return np.asarray(cv_results[name], dtype=np.float64)
+
+
+def _warn_about_attacks(cv_results, eligible, chosen):
+    """Warn of what the diagnostics of make_robustness_scorers tell, where they are."""
+    unknown = np.ones(eligible.max() + 1)
+    route = np.asarray(cv_results.get("mean_test_white_box", unknown))[eligible]
+    share_flagged = 1 - np.asarray(cv_results.get("mean_test_unflagged", unknown))[chosen]
+    if np.ptp(route) > 0.01:
+        warnings.warn(
+            f"Between {route.min():.0%} and {route.max():.0%} of the rows were attacked along gradients, depending on "
+            "the candidate, so that robust scores do not compare: those of black boxes are looser upper bounds; search "
+            "again with an attack that suits all candidates, such as 'hopskipjump'.",
+            UserWarning,
+            stacklevel=3,
+        )
+    if share_flagged > 0:
+        warnings.warn(
+            f"The attack on candidate {chosen}, which was chosen, may be at fault in {share_flagged:.0%} of the folds: "
+            "see the flags of robustness_report.",
+            UserWarning,
+            stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""LabeledFolds: unlabeled rows are always trained on and never tested."""
+"""LabeledFolds keeps unlabeled rows in training; most_robust_within weighs accuracy against robustness."""
 
 import pickle
 
@@ -31,7 +31,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skrobust import OffSupportRobustClassifier
-from skrobust.model_selection import LabeledFolds
+from skrobust.metrics import make_robustness_scorer, make_robustness_scorers
+from skrobust.model_selection import LabeledFolds, most_robust_within
 
 N_LABELED = 24
 SPLITTERS = [
@@ -244,3 +245,78 @@ def test_serves_classifiers_that_know_no_unlabeled_rows():
     X, _, partly = digits_with_few_labels()
     results = cross_validate(LogisticRegression(max_iter=5000), X / 16, partly, cv=LabeledFolds(3), return_indices=True)
     assert all((partly[test] != -1).all() for test in results["indices"]["test"])
+
+
+def results_of(clean, robust, **others):
+    """Return what a search would have found."""
+    scores = {"clean": clean, "robust_0.1": robust, **others}
+    return {f"mean_test_{name}": np.asarray(values, dtype=float) for name, values in scores.items()}
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "clean", "robust", "chosen"),
+    [
+        (0.01, [0.90, 0.89, 0.88], [0.1, 0.5, 0.9], 1),
+        (0.02, [0.90, 0.89, 0.88], [0.1, 0.5, 0.9], 2),
+        (0.0, [0.90, 0.89, 0.88], [0.1, 0.5, 0.9], 0),
+        (1.0, [0.90, 0.89, 0.88], [0.5, 0.5, 0.5], 0),
+        (0.1, [0.85, 0.90, 0.90], [0.5, 0.5, 0.5], 1),
+        (0.1, [np.nan, 0.9, 0.85], [0.9, 0.1, 0.3], 2),
+        (0.1, [0.99, 0.5], [np.nan, 0.3], 1),
+        (0.1, [1.0, 0.9], [0.1, 0.2], 1),
+    ],
+)
+def test_most_robust_within_the_tolerance(tolerance, clean, robust, chosen):
+    assert most_robust_within(tolerance)(results_of(clean, robust)) == chosen
+    assert most_robust_within(tolerance, robust="robust_0.1")(results_of(clean, robust)) == chosen
+
+
+def test_most_robust_within_a_search(blobs):
+    scoring = make_robustness_scorers("pgd", eps_grid=[0.5])
+    refit = most_robust_within(0.05)
+    grid = {"C": [1e-5, 1e-2, 1.0, 100.0]}
+    search = GridSearchCV(LogisticRegression(max_iter=1000), grid, cv=3, scoring=scoring, refit=refit).fit(*blobs)
+    clean, robust = (search.cv_results_[f"mean_test_{key}"] for key in ("clean", "robust_0.5"))
+    assert clean[search.best_index_] >= clean.max() - 0.05
+    assert robust[search.best_index_] == robust[clean >= clean.max() - 0.05].max()
+    assert pickle.loads(pickle.dumps(refit)) == refit
+    assert clone(search).refit == refit
+    assert eval(repr(refit)) == refit  # noqa: S307
+
+
+def test_most_robust_within_takes_the_keys_of_a_dict(blobs):
+    scoring = {"accuracy": "accuracy", "pgd": make_robustness_scorer("pgd", eps=0.5)}
+    refit = most_robust_within(1.0, clean="accuracy", robust="pgd")
+    search = GridSearchCV(LogisticRegression(), {"C": [1e-3, 1.0]}, cv=2, scoring=scoring, refit=refit).fit(*blobs)
+    assert search.best_index_ == search.cv_results_["mean_test_pgd"].argmax()
+
+
+def test_most_robust_within_warns_of_different_routes():
+    results = results_of([0.9, 0.9, 0.5], [0.1, 0.5, 0.9], white_box=[1.0, 0.0, 1.0])
+    with pytest.warns(UserWarning, match="Between 0% and 100%"):
+        assert most_robust_within(0.1)(results) == 1
+    results["mean_test_white_box"] = np.array([1.0, 1.0, 0.0])
+    assert most_robust_within(0.1)(results) == 1
+
+
+def test_most_robust_within_warns_of_flags():
+    results = results_of([0.9, 0.9], [0.1, 0.5], unflagged=[0.0, 1.0])
+    assert most_robust_within(0.1)(results) == 1
+    results["mean_test_unflagged"] = np.array([1.0, 0.8])
+    with pytest.warns(UserWarning, match="candidate 1, which was chosen, may be at fault in 20%"):
+        assert most_robust_within(0.1)(results) == 1
+
+
+def test_most_robust_within_says_what_is_wrong():
+    results = results_of([0.9], [0.5])
+    for tolerance in (-0.1, np.nan, np.inf, "0.1", True):
+        with pytest.raises(ValueError, match="tolerance="):
+            most_robust_within(tolerance)
+    with pytest.raises(ValueError, match=r"'accuracy' .* \['clean', 'robust_0.1'\]"):
+        most_robust_within(clean="accuracy")(results)
+    with pytest.raises(ValueError, match="'pgd' is not among"):
+        most_robust_within(robust="pgd")(results)
+    with pytest.raises(ValueError, match="robust=None"):
+        most_robust_within()({**results, "mean_test_robust_0.2": np.array([0.4])})
+    with pytest.raises(ValueError, match="no candidate with a finite score"):
+        most_robust_within()(results_of([np.nan], [0.5]))
