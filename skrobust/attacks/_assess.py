@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from skrobust.attacks import _plan
 from skrobust.attacks._budget import Budget
+from skrobust.attacks._certified import certified_distance
 from skrobust.attacks._original import Original
 from skrobust.attacks._pursuit import Pursuit
 from skrobust.attacks._surface import Surface
@@ -176,8 +177,6 @@ class Assessment:
 
     def certified(self):
         """Return distances within which no attack can succeed, or None where no bound is known."""
-        from skrobust.attacks._certified import certified_distance
-
         pursuit = self.pursuit
         bound = certified_distance(pursuit.original.estimator, pursuit.original.rows, pursuit.budget, pursuit.codes)
         return None if bound is None else np.where(self.answers == self.y, bound, 0.0)

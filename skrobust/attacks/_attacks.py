@@ -8,7 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
-from skrobust.attacks import _art, _gradient, _lattice, _minimum, _search, _segment, _surrogate, _trees
+from skrobust.attacks import _art, _gradient, _lattice, _minimum, _search, _segment, _surrogate, _trees, _walk
 from skrobust.attacks._objectives import LOSSES
 
 POSITIVE = [Interval(Integral, 1, None, closed="left")]
@@ -108,6 +108,7 @@ BLACK_BOX = [
     Attack("noise", _search.noise),
     Attack("nearest_other", _segment.nearest_other),
     Attack("square", _search.square),
+    Attack("walk", _walk.walk),
     Attack("hopskipjump", _art.hopskipjump),
     Attack("transfer", _surrogate.transfer),
     Attack("split_search", _trees.split_search),

@@ -24,8 +24,8 @@ def find_adversarial(estimator, X, y, attack="pgd", *, threat_model, random_stat
           steps, and in those towards one class after the other;
         - "deepfool", "minimum_norm", "carlini_l2": look for the nearest adversarial row along gradients, by DeepFool,
           FAB, and ART's Carlini and Wagner attack;
-        - "noise", "square", "hopskipjump": only ask the estimator; random noise, a random search on scores, and ART's
-          HopSkipJump on answers;
+        - "noise", "square", "walk", "hopskipjump": only ask the estimator; random noise, a random search on scores, a
+          walk along the boundary that needs answers alone, and ART's HopSkipJump, which does the same;
         - "nearest_other": the way to the nearest row in X that is answered otherwise;
         - "split_search", "decision_tree", "lattice", "transfer": what suits trees and forests, a single tree, integers
           and one-hot groups, and a surrogate network;

@@ -12,9 +12,10 @@ from skrobust.attacks._attacks import ATTACKS, Attack
 
 # Numbers in the rows that one attack holds at a time: memory stays flat in the number of rows.
 CHUNK_NUMBERS = 2**22
-# Rows on which a costly attack shows whether it finds what the attacks before it left: one that fools 3 % of the rows
-# fools one of these with a probability of 95 %.
+# Rows on which a costly attack shows whether it finds what the attacks before it left. One that would fool 5 % of the
+# rows fools more than 1 % of so many with a probability of 96 %.
 N_TRIED = 100
+ENOUGH = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Step:
     only_without_gradient : bool, default=False
         Whether it is for rows at which the gradient vanished.
     n_tried : int, default=None
-        Rows, drawn at random, that are attacked first; the others only if one of these is fooled. None for all.
+        Rows, drawn at random, that are attacked first; the others only if more than 1 % of these are fooled. None for
+        all.
     """
 
     attack: Attack
@@ -133,13 +135,13 @@ def _worst_case(pursuit):
     if pursuit.surface is None:
         return _black_box(pursuit)
     return [
-        Step(ATTACKS["nearest_other"]),
+        Step(ATTACKS["nearest_other"], {"n_neighbors": 1}),
         Step(ATTACKS["pgd"], {"max_iter": 5, "num_random_init": 0, "loss": "margin"}),
         Step(ATTACKS["apgd"], {"max_iter": 30}),
-        Step(ATTACKS["apgd_targeted"], {"max_iter": 50, "n_targets": 3}),
-        Step(ATTACKS["minimum_norm"], {"n_targets": 3, "max_iter": 20}),
+        Step(ATTACKS["apgd_targeted"], {"max_iter": 50, "n_targets": 3, "n_tried": 6}),
+        # The random search starts on the way to the nearest adversarial rows, which this one finds.
+        Step(ATTACKS["minimum_norm"], {"n_targets": 2}),
         Step(ATTACKS["square"], n_tried=N_TRIED),
-        Step(ATTACKS["apgd_targeted"], {"n_targets": 5}, n_tried=N_TRIED),
         *_on_splits(pursuit),
         *_blind(),
         *_on_lattice(pursuit),
@@ -169,14 +171,14 @@ def _black_box(pursuit):
         *_on_splits(pursuit),
         Step(ATTACKS["transfer"]),
         Step(ATTACKS["square"]),
-        Step(ATTACKS["hopskipjump"]),
+        Step(ATTACKS["walk"]),
         *_on_lattice(pursuit),
     ]
 
 
 def _blind():
     """Return the steps for rows from which no gradient leads."""
-    names = ("straight_through", "transfer", "square", "hopskipjump")
+    names = ("straight_through", "transfer", "square", "walk")
     return [Step(ATTACKS[name], only_without_gradient=True) for name in names]
 
 
@@ -221,12 +223,12 @@ def run(pursuit, steps, radii, rng, seconds):
 
 
 def _trial_first(pursuit, step, index, radius, rng):
-    """Yield parts of rows to attack; after a trial the others follow only if it fooled a row."""
+    """Yield parts of rows to attack; after a trial the others follow only if it fooled some."""
     if step.n_tried is not None and len(index) > 2 * step.n_tried:
         index = rng.permutation(index)
         tried, index = index[: step.n_tried], index[step.n_tried :]
         yield tried
-        if pursuit.stands(tried, radius).all():
+        if 1 - pursuit.stands(tried, radius).mean() <= ENOUGH:
             return
     n_parts = -(-len(index) * pursuit.budget.rows.shape[1] // CHUNK_NUMBERS)
     yield from np.array_split(index, n_parts) if n_parts else []
