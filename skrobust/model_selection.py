@@ -179,6 +179,11 @@ def most_robust_within(tolerance=0.01, *, clean="clean", robust=None):
         For the parameter ``refit`` of :class:`~sklearn.model_selection.GridSearchCV`: it returns the index of the
         chosen candidate, of equally robust ones that with the better clean score, and picks none whose scores are NaN.
 
+    Raises
+    ------
+    ValueError
+        If the tolerance is negative, a key is missing, or every candidate failed.
+
     Warns
     -----
     UserWarning
@@ -186,15 +191,10 @@ def most_robust_within(tolerance=0.01, *, clean="clean", robust=None):
         the attack on the chosen one may be at fault. Both can be told where the scores are those of
         :func:`skrobust.metrics.make_robustness_scorers`.
 
-    Raises
-    ------
-    ValueError
-        If the tolerance is negative, a key is missing, or every candidate failed.
-
     Notes
     -----
     A search picks whichever candidate looks robust, one that only hides its gradients too. Audit it on unseen rows, by
-    :func:`skrobust.robustness_report`.
+    :func:`skrobust.metrics.robustness_report`.
 
     Examples
     --------

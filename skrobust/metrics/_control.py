@@ -17,9 +17,11 @@ from skrobust.attacks._pursuit import Pursuit
 from skrobust.metrics._parameters import radius_of
 
 # They look for the nearest adversarial row, whatever the radius, and run once.
-WITHOUT_RADIUS = {"nearest_other", "minimum_norm", "deepfool", "carlini_l2", "hopskipjump", "decision_tree"}
+WITHOUT_RADIUS = {"nearest_other", "minimum_norm", "deepfool", "carlini_l2", "hopskipjump", "walk", "decision_tree"}
+# It goes on from adversarial rows that are known, so that it has those of nearest_other.
+GOES_ON = "walk"
 # They run where no gradient leads, in place of those that follow it.
-BLIND = ("straight_through", "transfer", "square", "hopskipjump")
+BLIND = ("straight_through", "transfer", "square", "walk")
 ONE_STEP = "fgsm"
 STRONGEST = "apgd"
 # An attack without a limit goes this many times as far as the farthest adversarial row that is known.
@@ -83,7 +85,7 @@ def control_attacks(result):
     names += [name for name in result.members if needed or name not in BLIND or name == "square"]
     if result.is_random:
         # Each of its many questions would be asked many times over.
-        names = [name for name in names if name != "hopskipjump"]
+        names = [name for name in names if name != GOES_ON]
     return list(dict.fromkeys([*names, "noise"]))
 
 
@@ -141,8 +143,11 @@ class _Alone:
         attack, pursuit = ATTACKS[name], Pursuit(self.original, self.budget, self.surface, (radius,))
         index = np.flatnonzero((pursuit.distance > 0) & self.budget.at(radius).can_move)
         params = {"stops_early": False} if "stops_early" in attack.params else {}
+        rng = np.random.default_rng(self.seed)
         with global_states(self.seed):
-            attack.run(pursuit, index, radius, np.random.default_rng(self.seed), **params)
+            if name == GOES_ON:
+                ATTACKS["nearest_other"].run(pursuit, index, radius, rng)
+            attack.run(pursuit, index, radius, rng, **params)
         return pursuit
 
 

@@ -225,7 +225,8 @@ def _is_free(found):
 
 def _optimization_unfinished(evidence):
     found = evidence.assessment
-    is_open = found.notes.get("unfinished", np.zeros(found.n, dtype=bool)) & (found.distance > max(found.radii))
+    farthest = max((radius for radius in found.radii if radius < np.inf), default=0.0)
+    is_open = found.notes.get("unfinished", np.zeros(found.n, dtype=bool)) & (found.distance > farthest)
     return _is_many(is_open.sum(), evidence.is_attacked.sum())
 
 

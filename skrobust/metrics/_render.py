@@ -4,6 +4,8 @@ import html
 import textwrap
 
 WIDTH = 100
+# Lines of a threat model that are shown.
+MOST_LINES = 3
 # Columns of the summary that are not attacks.
 FIGURES = ("accuracy", "low", "high", "n", "n_fooled", "certified")
 
@@ -19,7 +21,7 @@ def as_text(report):
     -------
     text : str
     """
-    lines = [f"Robustness of {len(report.per_row)} rows", *_wrapped(str(report.threat_model), "  ")]
+    lines = [f"Robustness of {len(report.per_row)} rows", *_shortened(_wrapped(repr(report.threat_model), "  "))]
     lines += ["", *_table(report.summary, [name for name in FIGURES if name in report.summary])]
     attacks = [name for name in report.summary if name not in FIGURES]
     if attacks:
@@ -84,6 +86,11 @@ def _flag_lines(report):
     for name, text in report.flags.items():
         lines += _wrapped(f"{name}: {text}", "  ")
     return lines
+
+
+def _shortened(lines):
+    """Return few lines: units and bounds of many features are for the card."""
+    return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], "    ..."]
 
 
 def _wrapped(text, indent=""):

@@ -1,9 +1,7 @@
 """robustness_report: how robust a classifier is, and how far the figures are to be trusted."""
 
 import dataclasses
-import importlib.metadata
 import json
-import platform
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from tqdm import tqdm
 
 from skrobust.attacks._assess import assess
 from skrobust.metrics import _render
+from skrobust.metrics._card import card_of
 from skrobust.metrics._control import control_attacks, run_control
 from skrobust.metrics._flags import Evidence, flags_of, gradient_share
 from skrobust.metrics._parameters import check_count, check_has_eps, check_threat_model, radius_of
@@ -21,7 +20,6 @@ from skrobust.metrics._parameters import check_count, check_has_eps, check_threa
 MOST_DOUBLINGS = 12
 # Two-sided 95 % quantile of the normal distribution.
 Z_95 = 1.959963984540054
-PACKAGES = ("skrobust", "scikit-learn", "torch", "numpy", "adversarial-robustness-toolbox")
 # Relative excess of a certified distance over an attacked one that rounding may make.
 ROUNDING = 1e-6
 
@@ -79,7 +77,8 @@ def robustness_report(
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from skrobust import ThreatModel, robustness_report
+    >>> from skrobust import ThreatModel
+    >>> from skrobust.metrics import robustness_report
     >>> X, y = load_iris(return_X_y=True)
     >>> clf = LogisticRegression(max_iter=1000).fit(X[::2], y[::2])
     >>> report = robustness_report(clf, X[1::2], y[1::2], ThreatModel(0.4))
@@ -96,18 +95,9 @@ def robustness_report(
     radii = _radii(eps_factors, threat_model)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     with tqdm(desc="Attacking", unit="attack", disable=not verbose) as bar:
-        bar.set_postfix_str(f"{attack} on all rows")
-        result = assess(estimator, X, y, attack, threat_model=threat_model, radii=radii, random_state=seed)
-        bar.total = 1 + len(control_attacks(result))
-
-        def progress(name):
-            bar.update()
-            bar.set_postfix_str(f"{name} alone")
-
+        result = _attacked(estimator, X, y, attack, threat_model, radii, seed, bar)
         index = _some_rows(result.n, n_control, seed)
-        positive = tuple(radius for radius in radii if radius > 0)
-        control = run_control(estimator, X, y, result, index, positive, random_state=seed, progress=progress)
-        bar.update()
+        control = _controlled(estimator, X, y, result, index, seed, bar)
     flags = flags_of(Evidence(estimator, result, control))
     settings = {"attack": str(attack), "random_state": random_state, "n_control": len(index)}
     return _report(result, control, flags, settings, time.perf_counter() - start)
@@ -148,8 +138,8 @@ class RobustnessReport:
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.svm import LinearSVC
-    >>> from skrobust import ThreatModel, robustness_report
-    >>> from skrobust.metrics import RobustnessReport
+    >>> from skrobust import ThreatModel
+    >>> from skrobust.metrics import RobustnessReport, robustness_report
     >>> X, y = load_iris(return_X_y=True)
     >>> report = robustness_report(LinearSVC().fit(X[::2], y[::2]), X[1::2], y[1::2], ThreatModel(0.2))
     >>> isinstance(report, RobustnessReport), report.route
@@ -181,19 +171,7 @@ class RobustnessReport:
         card : dict
             Threat model, route, budget, versions, seeds, number of rows, figures and flags.
         """
-        return {
-            "threat_model": repr(self.threat_model),
-            "n": len(self.per_row),
-            "route": self.route,
-            "is_upper_bound": self.is_upper_bound,
-            "flags": self.flags,
-            "summary": _plain(self.summary.reset_index().to_dict("records")),
-            "per_class": _plain(self.per_class.reset_index().to_dict("records")),
-            "settings": self.settings,
-            "seconds": round(self.seconds, 3),
-            "n_queries": self.n_queries,
-            "versions": {"python": platform.python_version(), **_versions()},
-        }
+        return card_of(self)
 
     def to_json(self):
         """Return the card as JSON.
@@ -244,7 +222,8 @@ def wilson_interval(share, n):
     """
     center = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
     half = Z_95 / (1 + Z_95**2 / n) * np.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
-    return np.clip(center - half, 0, 1), np.clip(center + half, 0, 1)
+    # Rounding must not put the ends beyond the share.
+    return np.minimum(np.clip(center - half, 0, 1), share), np.maximum(np.clip(center + half, 0, 1), share)
 
 
 def _import_pandas():
@@ -263,6 +242,29 @@ def _radii(eps_factors, threat_model):
     if not unit > 0:
         raise ValueError(f"eps={threat_model.eps!r} of the threat model allows no change: give a positive one.")
     return tuple(factor * unit for factor in factors)
+
+
+def _attacked(estimator, X, y, attack, threat_model, radii, seed, bar):
+    """Return the assessment of all rows."""
+    bar.set_postfix_str(f"{attack} on all rows")
+    # The ensemble also looks for the nearest adversarial rows, however far.
+    radii = (*radii, np.inf) if attack == "worst_case" else radii
+    result = assess(estimator, X, y, attack, threat_model=threat_model, radii=radii, random_state=seed)
+    bar.total = 1 + len(control_attacks(result))
+    return result
+
+
+def _controlled(estimator, X, y, result, index, seed, bar):
+    """Return what the attacks do alone on some rows."""
+
+    def progress(name):
+        bar.update()
+        bar.set_postfix_str(f"{name} alone")
+
+    radii = tuple(radius for radius in result.radii if 0 < radius < np.inf)
+    control = run_control(estimator, X, y, result, index, radii, random_state=seed, progress=progress)
+    bar.update()
+    return control
 
 
 def _some_rows(n_rows, n_control, seed):
@@ -315,10 +317,9 @@ def _stands(result, radius):
 def _curve(result):
     """Return the radii that were attacked, and further ones up to where no row stands of which a way out is known."""
     known = result.distance[np.isfinite(result.distance)]
-    farthest, radii = known.max(initial=0.0), list(result.radii)
-    while radii[-1] < farthest and len(radii) < len(result.radii) + MOST_DOUBLINGS:
-        radii.append(2 * radii[-1])
-    return radii
+    farthest, tried = known.max(initial=0.0), [radius for radius in result.radii if radius < np.inf]
+    n_doublings = np.ceil(np.log2(max(farthest / tried[-1], 1.0)))
+    return tried + [tried[-1] * 2.0**k for k in range(1, 1 + min(MOST_DOUBLINGS, int(n_doublings)))]
 
 
 def _summary(result, control, certified):
@@ -350,7 +351,7 @@ def _per_row(result, certified):
     }
     if certified is not None:
         columns["certified"] = certified
-    columns |= {f"robust_{radius:g}": result.robust(radius) for radius in result.radii if radius > 0}
+    columns |= {f"robust_{radius:g}": result.robust(radius) for radius in result.radii if 0 < radius < np.inf}
     return pandas.DataFrame(columns)
 
 
@@ -368,27 +369,3 @@ def _per_class(result):
     table.insert(3, "low", low)
     table.insert(4, "high", high)
     return table
-
-
-def _plain(value):
-    """Return what JSON can hold: numbers of Python, None for NaN, words for infinities."""
-    if isinstance(value, dict):
-        return {str(name): _plain(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, float) and not np.isfinite(value):
-        return None if np.isnan(value) else str(value)
-    return value
-
-
-def _versions():
-    installed = {package: _version(package) for package in PACKAGES}
-    return {package: version for package, version in installed.items() if version}
-
-
-def _version(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

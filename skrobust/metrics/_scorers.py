@@ -68,7 +68,8 @@ def make_robustness_scorer(attack="pgd", *, eps=None, norm=np.inf, threat_model=
     >>> from sklearn.model_selection import cross_validate
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
-    >>> from skrobust import ThreatModel, make_robustness_scorer
+    >>> from skrobust import ThreatModel
+    >>> from skrobust.metrics import make_robustness_scorer
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> threat_model = ThreatModel(units="std").resolve(X)
     >>> scorer = make_robustness_scorer("pgd", eps=0.2, threat_model=threat_model)
@@ -91,7 +92,7 @@ def make_robustness_scorers(
     random_state=0,
     distance=True,
     diagnostics=True,
-    error_score=np.nan,
+    error_score=None,
     **attack_params,
 ):
     """Make a scorer of clean accuracy, robust accuracy at several eps, and distances, from one run of an attack.
@@ -115,9 +116,9 @@ def make_robustness_scorers(
         Whether to score the distance of adversarial rows.
     diagnostics : bool, default=True
         Whether to score how the attack fared, for :func:`skrobust.model_selection.most_robust_within`.
-    error_score : "raise" or float, default=numpy.nan
-        Every score of an estimator on which the attack fails, with a warning. scikit-learn's own ``error_score`` does
-        not know the keys, and would lose the scores of the other folds.
+    error_score : "raise", float or None, default=None
+        Every score of an estimator on which the attack fails, with a warning; None is NaN. scikit-learn's own
+        ``error_score`` does not know the keys, and would lose the scores of the other folds.
     **attack_params : dict
         Parameters of the attack.
 
@@ -263,7 +264,7 @@ class RobustnessScorers(_WeightedScorer):
         """Check all that can be checked without an estimator."""
         self._run()
         check_attack(self.attack, self.attack_params)
-        if self.error_score != "raise" and not isinstance(self.error_score, Real):
+        if self.error_score != "raise" and not isinstance(self.error_score, Real | None):
             raise ValueError(f"error_score={self.error_score!r} is neither 'raise' nor a number: use one of the two.")
 
     def __call__(self, estimator, X, y, sample_weight=None):
@@ -273,13 +274,14 @@ class RobustnessScorers(_WeightedScorer):
         except Exception:
             if self.error_score == "raise":
                 raise
+            score = float("nan") if self.error_score is None else float(self.error_score)
             warnings.warn(
-                f"The attack failed, and all scores of this estimator are set to {self.error_score}. Details:\n"
+                f"The attack failed, and all scores of this estimator are set to {score}. Details:\n"
                 f"{traceback.format_exc()}",
                 UserWarning,
                 stacklevel=2,
             )
-            return dict.fromkeys(self._keys(), self.error_score)
+            return dict.fromkeys(self._keys(), score)
 
     def __repr__(self):
         return _call_text(make_robustness_scorers, self)
