@@ -42,11 +42,14 @@ class Attack:
         ``run(pursuit, index, radius, rng, **params)``, which offers to the pursuit what it finds.
     follows_gradient : bool, default=False
         Whether it needs a torch module.
+    notes_gradient : bool, default=False
+        Whether it notes rows without gradient where it starts.
     """
 
     name: str
     run: Callable
     follows_gradient: bool = False
+    notes_gradient: bool = False
 
     @property
     def params(self):
@@ -95,10 +98,10 @@ def lattice(pursuit, index, radius, rng, *, max_combinations=4096):
 
 
 GRADIENT = [
-    Attack("fgsm", _gradient.fgsm, follows_gradient=True),
-    Attack("pgd", _gradient.pgd, follows_gradient=True),
-    Attack("apgd", _gradient.apgd, follows_gradient=True),
-    Attack("apgd_targeted", _gradient.apgd_targeted, follows_gradient=True),
+    Attack("fgsm", _gradient.fgsm, follows_gradient=True, notes_gradient=True),
+    Attack("pgd", _gradient.pgd, follows_gradient=True, notes_gradient=True),
+    Attack("apgd", _gradient.apgd, follows_gradient=True, notes_gradient=True),
+    Attack("apgd_targeted", _gradient.apgd_targeted, follows_gradient=True, notes_gradient=True),
     Attack("deepfool", _minimum.deepfool, follows_gradient=True),
     Attack("minimum_norm", _minimum.minimum_norm, follows_gradient=True),
     Attack("straight_through", _gradient.straight_through, follows_gradient=True),

@@ -6,7 +6,6 @@ any scale are moved alike, and none is rounded away.
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -19,8 +18,8 @@ from skrobust.attacks._objectives import LOSSES, next_best
 from skrobust.attacks._surface import Surface, margins
 
 N_STEPS_PER_EPS = 8
-# Steps after which attacks look whom they have fooled grow by this factor: asking costs, as do steps for nothing.
-CHECK_EVERY = 1.3
+# After this step attacks first look whom they have fooled, then after as many again: asking costs, as do steps in vain.
+FIRST_CHECK = 2
 # Without a radius: shares of the distance of the nearest adversarial row known within which to look for a nearer one.
 APPROACHES = (0.5, 0.8, 0.95)
 # Steps towards each class before the most promising classes get all steps.
@@ -300,15 +299,17 @@ def ascend(pursuit, ball, Z, loss, rule, n_steps, *, stops_early=True):
         Of all rows.
     """
     best = Best(torch.full_like(ball.radius[:, 0], -torch.inf), Z)
-    of_all, where, next_check = Best(best.margin.clone(), Z.clone()), torch.arange(len(Z), device=Z.device), 0
+    of_all, where, next_check = Best(best.margin.clone(), Z.clone()), torch.arange(len(Z), device=Z.device), FIRST_CHECK
     for step in range(n_steps + 1):
         value, lead, gradient = ball.climb(Z, loss)
         pursuit.count(ball.index)
         best.update(lead, Z)
+        if step == 0 and "zero gradient" not in pursuit.notes:
+            pursuit.note("zero gradient", ball.index[(gradient == 0).all(dim=1).cpu().numpy()])
         if step == n_steps:
             break
         if stops_early and step >= next_check:
-            next_check = max(step + 1, math.ceil(CHECK_EVERY * step))
+            next_check = 2 * step
             keep = ~_offered(pursuit, ball, best, best.margin > 0)
             if not keep.all():
                 of_all.put(where, best)

@@ -118,18 +118,16 @@ class Original:
         return np.stack([self._answers(rows) for _ in range(N_FRESH)])
 
     def _probe(self):
-        rows = self.rows[:N_PROBED]
-        again = self._answers(rows)
-        is_random = any((self._answers(rows) != again).any() for _ in range(2))
-        if is_random:
-            return True, False
-        half = len(rows) // 2
-        parts = [rows[: half + 1], rows[half + 1 :], rows[:1]]
-        split = np.concatenate([self._answers(part) for part in parts if len(part)])[: len(rows)]
-        in_other_order = self._answers(rows[::-1])[::-1]
+        """Return whether answers are random, and whether they depend on the order or the size of the batch."""
+        rows, first = self.rows[:N_PROBED], self.answers[:N_PROBED]
+        end = len(rows) // 3 + 1
+        parts = [part for part in (rows[::-1][:end], rows[::-1][end:]) if len(part)]
+        again = np.concatenate([self._answers(part) for part in parts])[::-1]
         # A few rows that lie on a boundary may go either way by rounding.
-        n_changed = max((split != again).sum(), (in_other_order != again).sum())
-        return False, bool(n_changed > max(2, len(rows) / 100))
+        if (again == first).all():
+            return False, False
+        is_random = any((self._answers(rows) != self._answers(rows)).any() for _ in range(2))
+        return is_random, not is_random and bool((again != first).sum() > max(2, len(rows) / 100))
 
 
 def margins_of(scores, codes):

@@ -206,7 +206,7 @@ def run(pursuit, steps, radii, rng, seconds):
     seconds : dict of str to float
         What each attack takes is added here.
     """
-    if pursuit.surface is not None:
+    if pursuit.surface is not None and not steps[0].attack.notes_gradient:
         _gradient.note_zero_gradients(pursuit, pursuit.standing(0.0), max(radii), rng)
     for radius in radii:
         movable = pursuit.budget.at(radius).can_move
