@@ -122,7 +122,7 @@ for ax, (name, search) in zip(axes, searches.items(), strict=True):
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="0.9")
 axes[0].set(ylabel="accuracy in three-fold cross-validation", ylim=(0.4, 1.01))
-axes[0].legend(frameon=False, loc="lower left", ncols=2)
+axes[0].legend(frameon=False, loc="lower left")
 
 path = Path(os.environ.get("SKROBUST_OUTPUT", ".")) / "robust_grid_search.png"
 path.parent.mkdir(parents=True, exist_ok=True)

@@ -274,7 +274,7 @@ def _some_rows(n_rows, n_control, seed):
 
 def _report(result, control, flags, settings, seconds):
     ways, counts = np.unique(result.route[result.route != "none"], return_counts=True)
-    route = {str(way): float(count) / counts.sum() for way, count in zip(ways, counts, strict=True)}
+    route = {str(way): float(count / counts.sum()) for way, count in zip(ways, counts, strict=True)}
     certified = _certified(result)
     settings = {
         **settings,
