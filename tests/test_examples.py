@@ -32,16 +32,19 @@ def no_window():
 def test_quickstart(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SKROBUST_OUTPUT", str(tmp_path / "new folder"))
     names = runpy.run_path(str(ROOT / "examples/plot_quickstart.py"))
-    plain, robust = (np.array(names["accuracy"][name]) for name in ("plain", "robust"))
+    accuracy = {key: np.array(values) for key, values in names["accuracy"].items()}
+    plain, robust = (accuracy[name, "worst_case"] for name in ("plain", "robust"))
     assert plain[0] > 0.95
     assert robust[0] > 0.95
     assert (np.diff(plain) <= 0).all()
     assert (np.diff(robust) <= 0).all()
     assert robust[3] > plain[3] + 0.1
     printed = capsys.readouterr().out
-    for name, values in names["accuracy"].items():
-        row = re.search(rf"^{name} .*$", printed, re.MULTILINE).group().split()
-        assert row[1:-2] == [f"{value:.3f}" for value in values]
+    for (name, attack), values in accuracy.items():
+        row = re.search(rf"^{name} +{attack} .*$", printed, re.MULTILINE).group().split()
+        assert row[2:-2] == [f"{value:.3f}" for value in values]
+        assert (accuracy[name, "worst_case"] <= values).all()
+    assert printed.count("No sign that an attack is at fault.") == 1
     picture = plt.imread(tmp_path / "new folder" / "quickstart.png")
     assert picture.shape[1] > 1000
     assert picture.std() > 0.1
