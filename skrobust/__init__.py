@@ -1,7 +1,15 @@
-"""Classifiers that are hard to fool, for scikit-learn."""
+"""Classifiers that are hard to fool, and scores of how easily any classifier is fooled, for scikit-learn."""
 
 from skrobust._classifier import OffSupportRobustClassifier
 from skrobust._version import __version__
 from skrobust.attacks import ThreatModel
+from skrobust.metrics import make_robustness_scorer, make_robustness_scorers, robustness_report
 
-__all__ = ["OffSupportRobustClassifier", "ThreatModel", "__version__"]
+__all__ = [
+    "OffSupportRobustClassifier",
+    "ThreatModel",
+    "__version__",
+    "make_robustness_scorer",
+    "make_robustness_scorers",
+    "robustness_report",
+]

@@ -1,6 +1,7 @@
 """OffSupportRobustClassifier: the scikit-learn face of the package."""
 
 import contextlib
+import copy
 import warnings
 from numbers import Integral, Real
 
@@ -504,4 +505,4 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
 def _convert(fitted):
     """Return a copy of the network as a module for flat rows, where the network is."""
     net = fitted.net_
-    return RowNetwork(net.without_training_state().module_.to(net.device), net.row_shape, net.float_type)
+    return RowNetwork(copy.deepcopy(getattr(net.module_, "_orig_mod", net.module_)), net.row_shape, net.float_type)

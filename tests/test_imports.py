@@ -85,4 +85,4 @@ def test_importing_the_package_imports_neither_art_nor_matplotlib():
 
 def test_public_names_exist():
     assert all(hasattr(skrobust, name) for name in skrobust.__all__)
-    assert skrobust.__all__ == sorted(skrobust.__all__, key=lambda name: (name.startswith("_"), name))
+    assert skrobust.__all__ == sorted(skrobust.__all__, key=lambda name: (name.islower(), name))

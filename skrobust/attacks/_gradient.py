@@ -18,8 +18,12 @@ from skrobust.attacks._objectives import LOSSES, next_best
 from skrobust.attacks._surface import Surface, margins
 
 N_STEPS_PER_EPS = 8
-# After this step attacks first look whom they have fooled, then after as many again: asking costs, as do steps in vain.
-FIRST_CHECK = 2
+# After this step attacks first look whom they have fooled, then after as many times more: asking costs, as do steps in
+# vain.
+CHECK_EVERY = 3
+# An ascent is not finished if its last steps gained more than this share of what it had gained before.
+LAST_STEPS = 5
+STILL_RISING = 0.1
 # Without a radius: shares of the distance of the nearest adversarial row known within which to look for a nearer one.
 APPROACHES = (0.5, 0.8, 0.95)
 # Steps towards each class before the most promising classes get all steps.
@@ -257,10 +261,23 @@ class Best:
     ----------
     margin : Tensor of shape (m,)
     Z : Tensor of shape (m, n_features)
+    marks : list of Tensor of shape (m,)
+        Margins at the start and shortly before the end.
     """
 
     margin: torch.Tensor
     Z: torch.Tensor
+    marks: list = dataclasses.field(default_factory=list)
+
+    def mark(self):
+        """Remember the margins met so far."""
+        self.marks.append(self.margin)
+
+    def is_rising(self):
+        """Return the rows that still made progress after the last mark, a bool array."""
+        first, late = self.marks
+        gain = self.margin - late
+        return ((gain > STILL_RISING * (late - first)) & (gain > STILL_RISING**2 * late.abs())).cpu().numpy()
 
     def update(self, margin, Z):
         """Keep what is better."""
@@ -270,7 +287,7 @@ class Best:
 
     def take(self, keep):
         """Return those of some rows."""
-        return Best(self.margin[keep], self.Z[keep])
+        return Best(self.margin[keep], self.Z[keep], [mark[keep] for mark in self.marks])
 
     def put(self, where, other):
         """Write those of some rows."""
@@ -299,17 +316,19 @@ def ascend(pursuit, ball, Z, loss, rule, n_steps, *, stops_early=True):
         Of all rows.
     """
     best = Best(torch.full_like(ball.radius[:, 0], -torch.inf), Z)
-    of_all, where, next_check = Best(best.margin.clone(), Z.clone()), torch.arange(len(Z), device=Z.device), FIRST_CHECK
+    of_all, where, next_check = Best(best.margin.clone(), Z.clone()), torch.arange(len(Z), device=Z.device), CHECK_EVERY
     for step in range(n_steps + 1):
         value, lead, gradient = ball.climb(Z, loss)
         pursuit.count(ball.index)
         best.update(lead, Z)
+        if step in (0, n_steps - LAST_STEPS):
+            best.mark()
         if step == 0 and "zero gradient" not in pursuit.notes:
             pursuit.note("zero gradient", ball.index[(gradient == 0).all(dim=1).cpu().numpy()])
         if step == n_steps:
             break
         if stops_early and step >= next_check:
-            next_check = 2 * step
+            next_check = CHECK_EVERY * step
             keep = ~_offered(pursuit, ball, best, best.margin > 0)
             if not keep.all():
                 of_all.put(where, best)
@@ -319,11 +338,18 @@ def ascend(pursuit, ball, Z, loss, rule, n_steps, *, stops_early=True):
             if not len(Z):
                 return of_all
         Z = rule.next(ball, Z, value, gradient)
-    # Of random answers the expectation counts, also where most are right.
-    _offered(pursuit, ball, best, (best.margin > 0) | pursuit.original.is_random)
-    pursuit.note("met and lost", ball.index[((best.margin > 0) & (lead <= 0)).cpu().numpy()])
+    _finish(pursuit, ball, best, lead, n_steps)
     of_all.put(where, best)
     return of_all
+
+
+def _finish(pursuit, ball, best, lead, n_steps):
+    """Offer the best points of the rows that were left to the end, and note how they fared."""
+    # Of random answers the expectation counts, also where most are right.
+    _offered(pursuit, ball, best, (best.margin > 0) | pursuit.original.is_random)
+    if n_steps > LAST_STEPS:
+        pursuit.note("unfinished", ball.index, best.is_rising())
+    pursuit.note("met and lost", ball.index[((best.margin > 0) & (lead <= 0)).cpu().numpy()])
 
 
 def _offered(pursuit, ball, best, chosen):

@@ -12,8 +12,11 @@ WIDEST_SPREAD = 20.0
 
 def cross_entropy(logits, codes, targets):
     """Return the cross-entropy of the true class, of logits shrunk so that the softmax does not saturate."""
-    spread = (logits.amax(dim=1, keepdim=True) - logits.amin(dim=1, keepdim=True)).detach()
-    return functional.cross_entropy(logits * (WIDEST_SPREAD / spread).clamp_max(1.0), codes, reduction="none")
+    seen = logits.detach()
+    spread = seen.amax(dim=1, keepdim=True) - seen.amin(dim=1, keepdim=True)
+    if spread.max() > WIDEST_SPREAD:
+        logits = logits * (WIDEST_SPREAD / spread).clamp_max(1.0)
+    return functional.cross_entropy(logits, codes, reduction="none")
 
 
 def margin(logits, codes, targets):

@@ -143,9 +143,9 @@ class Pursuit:
         """Return the share of fresh answers, to the weakest row met within a radius, that are right."""
         return self.original.share_right(self._weakest[radius].rows, self.original.y)
 
-    def note(self, remark, index):
-        """Remember a remark about rows."""
-        self.notes.setdefault(remark, np.zeros(len(self.distance), dtype=bool))[index] = True
+    def note(self, remark, index, value=True):
+        """Remember that a remark is true of rows, or what it is of each."""
+        self.notes.setdefault(remark, np.zeros(len(self.distance), dtype=bool))[index] = value
 
     def shrink(self, index, n_halvings=N_HALVINGS):
         """Move adversarial rows towards their originals, by bisection, as near as they stay adversarial."""
