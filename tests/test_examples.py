@@ -51,12 +51,22 @@ def test_quickstart(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.usefixtures("few_epochs")
-def test_example_in_the_readme(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    exec(code, {})  # noqa: S102
-    clean, attacked = map(float, re.findall(r"\d\.\d+", capsys.readouterr().out))
-    assert 0.9 < clean <= 1
-    assert 0.5 < attacked < clean
+def test_examples_in_the_readme(tmp_path, monkeypatch, capsys):
+    """They run one after the other, as a reader would run them."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    names, printed = {}, []
+    for block in blocks:
+        exec(block, names)  # noqa: S102
+        printed.append(capsys.readouterr().out)
+    pairs = [re.findall(r"\d\.\d+", text) for text in printed if text.startswith("clean ")]
+    assert len(pairs) == 3
+    for clean, attacked in pairs:
+        assert 0.8 < float(clean) <= 1
+        assert 0.1 < float(attacked) < float(clean)
+    assert "No flags." in printed[1]
+    assert names["report"].route == {"white-box": 1.0}
+    assert "<table" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_figures_in_the_readme_are_those_of_the_committed_results(monkeypatch):

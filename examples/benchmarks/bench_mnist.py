@@ -7,9 +7,9 @@ and on DLR, the worse of both per image. `union` is robust at Linf 0.2 and at L2
     python examples/benchmarks/bench_mnist.py --data mnist.npz
     python examples/benchmarks/bench_mnist.py --data mnist.npz --worst-case
 
-The second line trains runs of the first line once more, to the same bits on the same machine, and attacks each by PGD
-and by the package's ensemble, so that both figures are of the same networks. The figures of mnist_runs.csv come from
-the PGD in pgd.py, which differs from the package's by the random starts.
+The second line trains runs of the first line once more and attacks each by PGD and by the package's ensemble, so that
+both figures are of the same networks, whose bits need not be those of the first line on another machine or version.
+The figures of mnist_runs.csv come from the PGD in pgd.py, which differs from the package's by the random starts.
 
 Runs are kept in a CSV file as they end, so that a run that was cut off goes on where it stopped; several processes
 may work on different seeds at the same time. The summaries have means over seeds with 95 % intervals (Student's t).
