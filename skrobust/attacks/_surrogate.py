@@ -87,7 +87,7 @@ class Imitated:
     def count(self, index, times=1):
         """Count nothing: the surrogate is asked, not the estimator."""
 
-    def note(self, remark, index):
+    def note(self, remark, index, value=True):
         """Remark nothing: gradients of the surrogate say nothing about the estimator."""
 
 
