@@ -137,11 +137,13 @@ def _worst_case(pursuit):
     return [
         Step(ATTACKS["nearest_other"], {"n_neighbors": 1}),
         Step(ATTACKS["pgd"], {"max_iter": 5, "num_random_init": 0, "loss": "margin"}),
-        Step(ATTACKS["apgd"], {"max_iter": 30}),
-        Step(ATTACKS["apgd_targeted"], {"max_iter": 50, "n_targets": 3, "n_tried": 6}),
+        Step(ATTACKS["apgd"]),
+        Step(ATTACKS["apgd_targeted"], {"n_targets": 3}),
         # The random search starts on the way to the nearest adversarial rows, which this one finds.
         Step(ATTACKS["minimum_norm"], {"n_targets": 2}),
         Step(ATTACKS["square"], n_tried=N_TRIED),
+        # Where gradients mislead, a second start along them finds rows that the first one missed.
+        Step(ATTACKS["apgd"], {"num_random_init": 2}, n_tried=N_TRIED),
         *_on_splits(pursuit),
         *_blind(),
         *_on_lattice(pursuit),
