@@ -277,6 +277,8 @@ y = (X[:, 0] > 0).astype(int)
 clf = OffSupportRobustClassifier(max_epochs=2, random_state=0).fit(X, y)
 before = dict(os.environ)
 result = skrobust.attacks.find_adversarial(clf, X, y, threat_model=ThreatModel(0.5))
+assert "art" not in sys.modules, "an attack of our own imports ART"
+skrobust.attacks.find_adversarial(clf, X[:5], y[:5], "carlini_l2", threat_model=ThreatModel(0.5, 2), max_iter=1)
 assert dict(os.environ) == before
 import art.config
 print(art.config.ART_DATA_PATH)

@@ -40,7 +40,7 @@ def size_of(share, norm):
 def violations(threat_model, row, other, tolerance=2e-9):
     """Return what a resolved threat model of SETTINGS has against one row."""
     row, other, reach = row.astype(float), other.astype(float), reach_of(threat_model)
-    low, high = threat_model.bounds or (-np.inf, np.inf)
+    low, high = (threat_model.bounds or (-np.inf, np.inf))[-2:]
     change = np.abs(other - row)
     share = [c / r if r else 0.0 for c, r in zip(change, reach, strict=True)]
     checks = {
@@ -337,3 +337,15 @@ def test_feature_listed_by_name_and_index(settings):
     threat_model = ThreatModel(1, **{"one_hot_groups": [[0, 1]], **settings})
     with pytest.raises(ValueError, match=r"feature 'b' is in two of one_hot_groups, or also under integer, once by"):
         Budget.of(threat_model, np.array([[0, 1.0, 0]]), ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_beyond_learned_bounds_go_no_farther(dtype):
+    threat_model = ThreatModel(1.0, bounds="learn").resolve([[0.0, 0.0], [1.0, 1.0]])
+    rows = np.array([[1.5, 0.5], [0.5, -0.25]], dtype=dtype)
+    budget = Budget.of(threat_model, rows)
+    assert budget.respects(rows).all()
+    low, high = budget.box()
+    np.testing.assert_array_equal(low, [[0.5, 0.0], [0.0, -0.25]])
+    np.testing.assert_array_equal(high, [[1.5, 1.0], [1.0, 0.75]])
+    assert not budget.respects((rows + [[0.1, 0], [0, -0.1]]).astype(dtype)).any()

@@ -94,7 +94,8 @@ def test_learned_units_are_those_of_the_scalers(reference, units, expected):
 
 
 def test_learned_bounds(reference):
-    low, high = ThreatModel(1, bounds="learn").resolve(reference).bounds
+    learned, low, high = ThreatModel(1, bounds="learn").resolve(reference).bounds
+    assert learned == "learned"
     assert low == tuple(reference.min(axis=0))
     assert high == tuple(reference.max(axis=0))
 
@@ -119,7 +120,7 @@ def test_frames_with_columns_that_hold_no_numbers():
     )
     threat_model = ThreatModel(1, units="range", bounds="learn").resolve(X)
     assert threat_model.units == (40, 0, 2, 0, 0, 1)
-    assert threat_model.bounds == ((20, -np.inf, 1, -np.inf, -np.inf, 0), (60, np.inf, 3, np.inf, np.inf, 1))
+    assert threat_model.bounds[1:] == ((20, -np.inf, 1, -np.inf, -np.inf, 0), (60, np.inf, 3, np.inf, np.inf, 1))
 
 
 def test_missing_values_are_left_out(reference):
@@ -132,7 +133,7 @@ def test_missing_values_are_left_out(reference):
 def test_images_have_a_unit_per_pixel(digit_images):
     threat_model = ThreatModel(1, units="range", bounds="learn").resolve(digit_images[0])
     assert len(threat_model.units) == 64
-    assert threat_model.bounds[1] == tuple(digit_images[0].reshape(200, 64).max(axis=0))
+    assert threat_model.bounds[2] == tuple(digit_images[0].reshape(200, 64).max(axis=0))
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class Budget:
         groups = tuple(features.indices("one_hot_groups", group) for group in threat_model.one_hot_groups)
         _check_whole(rows, is_integer, features)
         _check_one_hot(rows, groups, is_integer, features)
-        low, high = _sides(threat_model.bounds, rows, fixed, groups, features)
+        low, high = _sides(threat_model, rows, fixed, groups, features)
         down, up = _ways(threat_model.direction, features)
         held = fixed | (scale == 0) | features.mask("immutable", threat_model.immutable)
         low, high = _held(low, rows, held | ~down), _held(high, rows, held | ~up)
@@ -286,7 +286,7 @@ def _check_resolved(threat_model):
 
 def _check_lengths(threat_model, n_features):
     settings = {name: [getattr(threat_model, name)] for name in ("eps", "units")}
-    settings["bounds"] = threat_model.bounds or ()
+    settings["bounds"] = _bounds_of(threat_model)[1]
     direction = threat_model.direction
     settings["direction"] = [direction if direction and isinstance(direction[0], str) else None]
     for name, values in settings.items():
@@ -307,15 +307,28 @@ def _radius_and_scale(threat_model, n_features):
     return threat_model.eps, units
 
 
-def _sides(bounds, rows, fixed, groups, features):
-    """Return the bounds as arrays of shape (1, n_features), in float64; fixed features have none."""
+def _bounds_of(threat_model):
+    """Return whether the bounds were learned, and the bounds."""
+    bounds = threat_model.bounds or (-np.inf, np.inf)
+    return len(bounds) == 3, bounds[-2:]
+
+
+def _sides(threat_model, rows, fixed, groups, features):
+    """Return the bounds as arrays of shape (1 or n, n_features), in float64; fixed features have none."""
+    is_learned, bounds = _bounds_of(threat_model)
     with np.errstate(over="ignore"):
         # Bounds such as 0.7 are read as the rows are: a 0.7 in float32 is within them.
         low, high = (
             np.where(fixed, open_side, np.broadcast_to(side, features.n).astype(rows.dtype).astype(np.float64))
-            for open_side, side in zip((-np.inf, np.inf), bounds or (-np.inf, np.inf), strict=True)
+            for open_side, side in zip((-np.inf, np.inf), bounds, strict=True)
         )
     outside = ((rows < low) | (rows > high)).any(axis=0)
+    if is_learned and outside.any():
+        # Unseen rows may lie beyond the training rows: such a value may stay, or come back, but go no farther.
+        low, high = np.minimum(low, rows), np.maximum(high, rows)
+        for group in groups:
+            low[:, group], high[:, group] = low[:, group].clip(min=0), high[:, group].clip(max=1)
+        return low, high
     if outside.any():
         first = outside.argmax()
         raise ValueError(

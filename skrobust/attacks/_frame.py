@@ -9,6 +9,8 @@ from skrobust.attacks._surface import device_of
 
 # Share of the width between bounds by which rows are moved inside.
 ROOM = 0.003
+# Width of a feature that has but one value: ART refuses a width of 0, and divides by a tenth of it.
+THINNEST = np.float32(1e-3)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,8 +51,8 @@ class Frame:
         if not is_bounded:
             return frame
         low, high = frame.coordinates(low), frame.coordinates(high)
-        # ART refuses a feature that has but one value.
-        return dataclasses.replace(frame, ends=(low, np.maximum(high, np.nextafter(low, np.float32(np.inf)))))
+        thinnest = np.maximum(low + THINNEST, np.nextafter(low, np.float32(np.inf)))
+        return dataclasses.replace(frame, ends=(low, np.where(high > low, high, thinnest)))
 
     def inside(self, Z):
         """Return coordinates moved away from the bounds, if there are any."""

@@ -112,7 +112,13 @@ class Original:
         return matrix
 
     def _answers(self, rows):
-        return np.asarray(self.estimator.predict(self.restored(rows)))
+        answers = np.asarray(self.estimator.predict(self.restored(rows)))
+        if answers.shape not in ((len(rows),), (len(rows), 1)):
+            raise ValueError(
+                f"estimator of type {type(self.estimator).__name__} answers {len(rows)} rows by an array of shape "
+                f"{answers.shape}: pass a classifier that gives one label per row."
+            )
+        return answers.reshape(-1)
 
     def _fresh(self, rows):
         return np.stack([self._answers(rows) for _ in range(N_FRESH)])

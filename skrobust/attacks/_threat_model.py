@@ -36,7 +36,8 @@ class ThreatModel:
     bounds : tuple (low, high) or "learn", default=None
         Smallest and largest value that a feature may take, such as (0, 255) for pixels: two numbers, or two sequences
         with one number per feature. An infinite number leaves that side open, None both. With "learn",
-        :meth:`resolve` takes the smallest and largest values of training rows.
+        :meth:`resolve` takes the smallest and largest values of training rows, and makes it ("learned", low, high): a
+        row that lies beyond them may keep its values, or move back, but no farther.
     immutable : sequence of features, default=()
         Features that stay as they are.
     direction : {"up", "down", "both", "none"}, a sequence of them, or a dict, default=None
@@ -126,13 +127,13 @@ class ThreatModel:
         --------
         >>> from skrobust import ThreatModel
         >>> ThreatModel(0.1, units="range", bounds="learn").resolve([[0, 5], [4, 3]])
-        ThreatModel(eps=0.1, norm=numpy.inf, units=(4.0, 2.0), bounds=((0.0, 3.0), (4.0, 5.0)))
+        ThreatModel(eps=0.1, norm=numpy.inf, units=(4.0, 2.0), bounds=('learned', (0.0, 3.0), (4.0, 5.0)))
         """
         learned = {}
         if isinstance(self.units, str) and self.units != "raw":
             learned["units"] = _learn_units(*_reference(X_reference), self.units)
         if self.bounds == "learn":
-            learned["bounds"] = _learn_bounds(*_reference(X_reference))
+            learned["bounds"] = ("learned", *_learn_bounds(*_reference(X_reference)))
         return dataclasses.replace(self, **learned)
 
     def with_eps(self, eps):
@@ -174,100 +175,6 @@ class ThreatModel:
         if name == "norm":
             return "numpy.inf" if value == math.inf else f"{value:g}"
         return repr(dict(value)) if name == "direction" and _is_pairs(value) else _text(value)
-
-
-def distance(threat_model, rows, others):
-    """Return the distances between rows and their counterparts, in the norm of the threat model.
-
-    Parameters
-    ----------
-    threat_model : ThreatModel
-    rows, others : ndarray of shape (n, n_features)
-
-    Returns
-    -------
-    distance : ndarray of shape (n,)
-    """
-    change = others.astype(np.float64) - rows.astype(np.float64)
-    return np.linalg.norm(change, ord=threat_model.norm, axis=1)
-
-
-def move(threat_model, rows, change):
-    """Return rows moved by as much of a change as the threat model allows, to the last bit.
-
-    Parameters
-    ----------
-    threat_model : ThreatModel
-    rows : ndarray of shape (n, n_features), float32 or float64
-    change : ndarray of shape (n, n_features), float64
-
-    Returns
-    -------
-    moved : ndarray of shape (n, n_features)
-        Of the type of `rows`.
-    """
-    eps = threat_model.eps
-    if threat_model.norm == math.inf:
-        change = change.clip(-eps, eps)
-    else:
-        length = np.linalg.norm(change, ord=threat_model.norm, axis=1, keepdims=True)
-        change = change * np.divide(eps, length, out=np.ones_like(length), where=length > eps)
-    moved = rows + change
-    if threat_model.bounds is not None:
-        moved = moved.clip(*threat_model.bounds)
-    # Rounding to the type of the rows may leave the ball by half a unit in the last place: go one back.
-    return np.nextafter(moved.astype(rows.dtype), rows)
-
-
-def allows(threat_model, rows, others):
-    """Return which rows are counterparts that the threat model allows.
-
-    Parameters
-    ----------
-    threat_model : ThreatModel
-    rows, others : ndarray of shape (n, n_features)
-
-    Returns
-    -------
-    is_allowed : ndarray of shape (n,), bool
-    """
-    low, high = (-math.inf, math.inf) if threat_model.bounds is None else threat_model.bounds
-    is_inside = (np.isfinite(others) & (others >= low) & (others <= high)).all(axis=1)
-    return is_inside & (distance(threat_model, rows, others) <= threat_model.eps * (1 + TOLERANCE))
-
-
-def check_rows(threat_model, rows):
-    """Check that rows may be attacked under a threat model.
-
-    Parameters
-    ----------
-    threat_model : ThreatModel
-    rows : ndarray of shape (n, n_features)
-
-    Raises
-    ------
-    TypeError
-        If the threat model is something else.
-    ValueError
-        If the bounds are for another number of features, or exclude a row.
-    """
-    if not isinstance(threat_model, ThreatModel):
-        raise TypeError(f"threat_model={threat_model!r} must be a ThreatModel: use ThreatModel(eps=...).")
-    if threat_model.bounds is None:
-        return
-    n_entries = max(np.size(side) for side in threat_model.bounds)
-    if n_entries not in (1, rows.shape[1]):
-        raise ValueError(
-            f"bounds of the threat model have {n_entries} entries, but X has {rows.shape[1]} features: give a number "
-            "or one entry per feature."
-        )
-    low, high = threat_model.bounds
-    outside = ((rows < low) | (rows > high)).any(axis=0)
-    if outside.any():
-        raise ValueError(
-            f"bounds={threat_model.bounds!r} of the threat model exclude values of X in {outside.sum()} features, "
-            f"first in feature {outside.argmax()}: widen the bounds, or mend these rows."
-        )
 
 
 def _text(value):
@@ -327,6 +234,8 @@ def _is_sequence(values):
 def _check_bounds(bounds):
     if bounds is None or (isinstance(bounds, str) and bounds == "learn"):
         return bounds
+    if isinstance(bounds, tuple) and len(bounds) == 3 and isinstance(bounds[0], str) and bounds[0] == "learned":
+        return ("learned", *_check_bounds(bounds[1:]))
     sides = _read_sides(bounds)
     if sides is None:
         raise ValueError(
