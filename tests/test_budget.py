@@ -348,4 +348,4 @@ def test_rows_beyond_learned_bounds_go_no_farther(dtype):
     low, high = budget.box()
     np.testing.assert_array_equal(low, [[0.5, 0.0], [0.0, -0.25]])
     np.testing.assert_array_equal(high, [[1.5, 1.0], [1.0, 0.75]])
-    assert not budget.respects((rows + [[0.1, 0], [0, -0.1]]).astype(dtype)).any()
+    assert not budget.respects((rows + np.array([[0.1, 0], [0, -0.1]])).astype(dtype)).any()

@@ -13,6 +13,8 @@ from skrobust.attacks._objectives import next_best
 
 # Newton steps towards a hyperplane between bounds; the first is exact where no bound is met.
 N_NEWTON = 8
+# The points found are near the boundary already: halving the way so often leaves less than half a percent.
+N_HALVINGS = 8
 # As in the papers: how far beyond the hyperplane, the largest pull towards the row, the step back after a success.
 BEYOND = 1.05
 STRONGEST_PULL = 0.1
@@ -24,20 +26,23 @@ def deepfool(pursuit, index, radius, rng, *, max_iter=50, nb_grads=10, overshoot
     if not len(index):
         return
     with limited_threads(pursuit.surface.module, pursuit.surface.device):
-        ball = Ball.around(pursuit, index, torch.inf)
+        ball = every = Ball.around(pursuit, index, torch.inf)
         rivals = _likeliest(ball, nb_grads)
         Z = torch.zeros_like(ball.center)
+        ends, where = Z.clone(), torch.arange(len(Z), device=Z.device)
         for _ in range(max_iter):
             leads, slopes = _linearized(ball, Z, rivals)
             pursuit.count(ball.index)
             keep = leads.amax(dim=1) <= 0
-            _offer(pursuit, ball.take(~keep), Z[~keep] * (1 + overshoot))
+            ends[where] = Z
             ball, rivals, Z, leads, slopes = ball.take(keep), rivals[keep], Z[keep], leads[keep], slopes[keep]
+            where = where[keep]
             if not len(Z):
                 break
             Z = _towards_nearest(ball, Z, leads, slopes)
-        _offer(pursuit, ball, Z * (1 + overshoot))
-    pursuit.shrink(index)
+        ends[where] = Z
+        _offer(pursuit, every, ends * (1 + overshoot))
+    pursuit.shrink(index, N_HALVINGS)
 
 
 def minimum_norm(pursuit, index, radius, rng, *, max_iter=40, n_targets=9):
@@ -57,7 +62,7 @@ def minimum_norm(pursuit, index, radius, rng, *, max_iter=40, n_targets=9):
             ball.targets = next_best(ball.logits(torch.zeros_like(ball.center)), ball.codes, ranks)
             _follow_boundary(pursuit, ball, max_iter, reach)
         index = index[pursuit.distance[index] > reach]
-    pursuit.shrink(fooled)
+    pursuit.shrink(fooled, N_HALVINGS)
 
 
 def _follow_boundary(pursuit, ball, max_iter, reach):

@@ -127,7 +127,7 @@ def plan_for(pursuit, attack, params, *, is_endless=False):
     if pursuit.surface is None:
         return _black_box(pursuit)
     # Attacks within a ball need one to begin with.
-    start = [Step(ATTACKS["nearest_other"])] if is_endless else []
+    start = [Step(ATTACKS["nearest_other"])] if is_endless and attack.notes_gradient else []
     return [*start, Step(attack, params), *_blind(), *_on_lattice(pursuit)]
 
 
