@@ -88,12 +88,18 @@ def find_adversarial(estimator, X, y, attack="pgd", *, threat_model, random_stat
     """
     assessment = assess(estimator, X, y, attack, threat_model=threat_model, random_state=random_state, **attack_params)
     pursuit = assessment.pursuit
-    success = assessment.distance <= pursuit.reach()
-    found = np.where(success[:, np.newaxis], pursuit.nearest, pursuit.original.rows)
+    found, distance = pursuit.nearest, assessment.distance
+    if assessment.is_random:
+        # Judged by draws that did not choose these rows.
+        found = pursuit.weakest_rows(assessment.radii[0])
+        is_wrong = assessment.robust(assessment.radii[0]) < 0.5
+        distance = np.where(is_wrong, pursuit.budget.distance(found), np.inf)
+    success = distance <= pursuit.reach()
+    found = np.where(success[:, np.newaxis], found, pursuit.original.rows)
     return Bunch(
         X_adv=pursuit.original.restored(found),
         success=success,
-        distance=np.where(success, assessment.distance, np.inf),
+        distance=np.where(success, distance, np.inf),
         route=assessment.route,
         found_by=np.where(success, assessment.found_by, ""),
         n_queries=assessment.n_queries,

@@ -316,6 +316,8 @@ def ascend(pursuit, ball, Z, loss, rule, n_steps, *, stops_early=True):
         Of all rows.
     """
     best = Best(torch.full_like(ball.radius[:, 0], -torch.inf), Z)
+    # Of random answers the expectation counts: fooling them once is not the end.
+    stops_early = stops_early and not pursuit.original.is_random
     of_all, where, next_check = Best(best.margin.clone(), Z.clone()), torch.arange(len(Z), device=Z.device), CHECK_EVERY
     for step in range(n_steps + 1):
         value, lead, gradient = ball.climb(Z, loss)

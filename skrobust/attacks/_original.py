@@ -1,5 +1,7 @@
 """The estimator under attack, asked in the kind of X that its user has."""
 
+import contextlib
+
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
@@ -53,9 +55,10 @@ class Original:
         self._frame = X if hasattr(X, "iloc") else None
         numbers, vocabularies = (X, None) if self._frame is None else encode_frame(X)
         array = _check_numeric(numbers)
-        self.y = column_or_1d(y)
+        self.y = _check_labels(y)
         check_consistent_length(array, self.y)
-        self.rows = array.reshape(len(array), -1)
+        # A copy: estimators such as StandardScaler(copy=False) write into what they are given.
+        self.rows = array.reshape(len(array), -1).copy()
         self._shape = array.shape[1:]
         self.columns = None if self._frame is None else np.asarray(X.columns)
         self.is_fixed = np.array([v is not None for v in vocabularies or [None] * self.rows.shape[1]])
@@ -73,9 +76,10 @@ class Original:
 
     def share_right(self, rows, y):
         """Return the share of fresh answers to each row that are y: 0 or 1 where answers are not random."""
-        if not self.is_random:
-            return (self._answers(rows) == y).astype(np.float64)
-        return (self._fresh(rows) == y).mean(axis=0)
+        with _explained():
+            if not self.is_random:
+                return (self._answers(rows) == y).astype(np.float64)
+            return (self._fresh(rows) == y).mean(axis=0)
 
     def codes(self, answers):
         """Return answers as indices into the classes."""
@@ -88,8 +92,8 @@ class Original:
         """
         if self._scores is None:
             return np.where(self.codes(self.predict(rows)) == codes, -1.0, 1.0)
-        scores = self._scores(self.restored(rows))
-        return margins_of(scores, codes)
+        with _explained():
+            return margins_of(self._scores(self.restored(rows)), codes)
 
     @property
     def has_scores(self):
@@ -99,7 +103,7 @@ class Original:
     def restored(self, rows):
         """Return rows as what X was: a DataFrame with its names and kinds, or images in their shape."""
         if self._frame is None:
-            return rows.reshape(-1, *self._shape)
+            return rows.copy().reshape(-1, *self._shape)
         return decode_frame(rows, self._frame)
 
     def matrix(self, X, rows):
@@ -134,6 +138,18 @@ class Original:
             return False, False
         is_random = any((self._answers(rows) != self._answers(rows)).any() for _ in range(2))
         return is_random, not is_random and bool((again != first).sum() > max(2, len(rows) / 100))
+
+
+@contextlib.contextmanager
+def _explained():
+    """Within this context, an estimator that refuses rows of an attack does so with the remedy."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            "estimator refuses rows that the attack asks about: list the features that may not take any value under "
+            f"immutable, integer or one_hot_groups of the threat model, or give bounds. It says: {error}"
+        ) from error
 
 
 def margins_of(scores, codes):
@@ -172,6 +188,14 @@ def _is_classifying(estimator):
     if hasattr(estimator, "classes_") or not hasattr(estimator, "__sklearn_tags__"):
         return True
     return is_classifier(estimator)
+
+
+def _check_labels(y):
+    y = column_or_1d(y)
+    is_missing = np.array([label is None for label in y]) if y.dtype == object else np.zeros(len(y), dtype=bool)
+    if (is_missing | (y != y)).any():  # only NaN differs from itself
+        raise ValueError("y has missing labels (NaN or None): leave these rows out, there is no telling what is right.")
+    return y
 
 
 def _check_numeric(X):

@@ -104,6 +104,21 @@ def _runner(function):
     return run
 
 
+def plans_for(pursuit, attack, params, radii):
+    """Return pairs of steps and the radii at which they run: finite ones, then the one without an end."""
+    parts = [radius for radius in radii if radius < np.inf], [radius for radius in radii if radius == np.inf]
+    return [(plan_for(pursuit, attack, params, is_endless=np.inf in part), part) for part in parts if part]
+
+
+def run_all(pursuit, plans, rng):
+    """Run plans, and return the seconds that each attack took."""
+    seconds = {}
+    for steps, radii in plans:
+        run(pursuit, steps, radii, rng, seconds)
+    pursuit.push()
+    return seconds
+
+
 def plan_for(pursuit, attack, params, *, is_endless=False):
     """Return the steps for an estimator under pursuit.
 

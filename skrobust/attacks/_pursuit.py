@@ -7,8 +7,12 @@ import numpy as np
 from skrobust.attacks._original import N_FRESH
 from skrobust.attacks._threat_model import TOLERANCE
 
-# Halvings of the way from a row to its adversarial row: as fine as float32.
-N_HALVINGS = 24
+# Halvings of the way from a row to its adversarial row.
+N_HALVINGS = 16
+# How far beyond the weakest rows to look where answers are random.
+PUSHES = (1.5, 3.0, 10.0, 100.0)
+# Of random answers to a row, the share of right ones below which it is left in peace.
+HARDLY_EVER_RIGHT = 0.05
 
 
 class Pursuit:
@@ -46,10 +50,11 @@ class Pursuit:
     def __init__(self, original, budget, surface, radii=()):
         self.original, self.budget, self.surface = original, budget, surface
         n_rows = len(original.rows)
-        is_right = original.answers == original.y
+        is_right = original.share_right(original.rows, original.y) > 0 if original.is_random else _is_right(original)
         self.nearest = original.rows.copy()
         self.distance = np.where(is_right, np.inf, 0.0)
-        self.codes = original.codes(original.answers)
+        # Rows that are misclassified, also by labels that the estimator does not know, are not attacked.
+        self.codes = original.codes(original.y if original.is_random else original.answers)
         self.found_by = np.full(n_rows, "", dtype=object)
         self.n_queries = np.ones(n_rows, dtype=np.int64)
         self.notes = {}
@@ -71,6 +76,9 @@ class Pursuit:
 
     def stands(self, index, radius=None):
         """Return which of these rows were not fooled within a radius; where that is infinite, none is near enough."""
+        weakest = self._weakest.get(self.budget.radius if radius is None else radius)
+        if weakest is not None:
+            return weakest.share[index] > HARDLY_EVER_RIGHT
         reach = self.reach(radius)
         return self.distance[index] > (reach if reach < np.inf else 0.0)
 
@@ -114,6 +122,14 @@ class Pursuit:
             weakest.keep(index[near], candidates[near], share[near])
         return share < 0.5
 
+    def finds_random_answers(self):
+        """Return whether answers to the adversarial rows differ from one time to the next."""
+        found = self.nearest[np.isfinite(self.distance) & (self.distance > 0)]
+        if not len(found):
+            return False
+        first = self.original.predict(found)
+        return any((self.original.predict(found) != first).any() for _ in range(2))
+
     def _keep(self, index, candidates, distance):
         # Of several candidates for a row the nearest comes last, and is what stays.
         order = np.argsort(-distance, kind="stable")
@@ -143,12 +159,30 @@ class Pursuit:
         """Return the share of fresh answers, to the weakest row met within a radius, that are right."""
         return self.original.share_right(self._weakest[radius].rows, self.original.y)
 
+    def weakest_rows(self, radius):
+        """Return the rows within a radius to which the fewest random answers were right."""
+        return self._weakest[radius].rows
+
+    def push(self):
+        """Offer rows beyond the weakest ones, where random answers are wrong more often, as far as the radii allow."""
+        index = np.arange(len(self.distance))
+        for radius, weakest in self._weakest.items():
+            budget = self.budget.at(radius)
+            for factor in PUSHES:
+                rows = self.original.rows
+                self.offer(index, budget.project(rows + factor * (weakest.rows - rows).astype(np.float64)))
+
     def note(self, remark, index, value=True):
         """Remember that a remark is true of rows, or what it is of each."""
         self.notes.setdefault(remark, np.zeros(len(self.distance), dtype=bool))[index] = value
 
     def shrink(self, index, n_halvings=N_HALVINGS):
-        """Move adversarial rows towards their originals, by bisection, as near as they stay adversarial."""
+        """Move adversarial rows towards their originals, by bisection, as near as they stay adversarial.
+
+        Where answers are random that would lead to where half of them are right, and is left undone.
+        """
+        if self.original.is_random:
+            return
         index = index[np.isfinite(self.distance[index]) & (self.distance[index] > 0)]
         if not len(index):
             return
@@ -159,6 +193,10 @@ class Pursuit:
             middle = (low + high) / 2
             is_adversarial = self.offer(index, budget.project(rows + middle * (far - rows)))[:, np.newaxis]
             low, high = np.where(is_adversarial, low, middle), np.where(is_adversarial, middle, high)
+
+
+def _is_right(original):
+    return original.answers == original.y
 
 
 class _Weakest:

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from sklearn.utils import _safe_indexing, check_random_state
 
-from skrobust.attacks._assess import _global_states as global_states
+from skrobust.attacks._assess import global_states
 from skrobust.attacks._attacks import ATTACKS
 from skrobust.attacks._budget import Budget
 from skrobust.attacks._original import Original

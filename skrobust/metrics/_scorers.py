@@ -301,6 +301,8 @@ class RobustnessScorers(_WeightedScorer):
         weight = check_weight(sample_weight, result.n)
         columns = [result.clean(), *(result.robust(radius) for radius in radii)]
         if self.distance:
+            # Rows fooled within a ball lie anywhere in it.
+            result.pursuit.shrink(np.flatnonzero(result.distance <= radii[-1]))
             columns.append(np.minimum(result.distance, radii[-1]))
         scores = [_mean(column, weight) for column in columns]
         if self.diagnostics:

@@ -307,11 +307,13 @@ def rho_adv_score(
 
 
 def _nearest(estimator, X, y, attack, threat_model, random_state, attack_params):
-    """Run an attack without an end to how far it looks, unless the threat model sets one."""
-    radii = (np.inf,) if threat_model.eps is None else None
-    return assess(
-        estimator, X, y, attack, threat_model=threat_model, radii=radii, random_state=random_state, **attack_params
+    """Run an attack without an end to how far it looks; beyond the eps of the threat model nothing counts."""
+    found = assess(
+        estimator, X, y, attack, threat_model=threat_model, radii=(np.inf,), random_state=random_state, **attack_params
     )
+    distance = found.distance
+    distance[distance > found.pursuit.reach()] = np.inf
+    return found
 
 
 def _lengths(result):
