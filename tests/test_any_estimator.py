@@ -300,7 +300,7 @@ def box(X, threat_model, eps):
     units = np.ones(len(names)) if threat_model.units == "raw" else np.array(threat_model.units)
     held = [v is not None or name in threat_model.integer for v, name in zip(vocabularies, names, strict=True)]
     reach = np.where(held, 0.0, eps * units)
-    low, high = threat_model.bounds or (-np.inf, np.inf)
+    low, high = (threat_model.bounds or (-np.inf, np.inf))[-2:]
     low, high = np.maximum(matrix - reach, low), np.minimum(matrix + reach, high)
     for name, _ in threat_model.direction or ():
         low[:, names.index(name)] = matrix[:, names.index(name)]

@@ -89,14 +89,14 @@ def test_missing_values_are_refused_even_where_the_estimator_takes_them(blobs, e
 
 @pytest.mark.parametrize("attack", ["pgd", "worst_case", "minimum_norm", "square", "hopskipjump", "carlini_l2"])
 def test_constant_features_change_nothing(blobs, attack):
-    X, y = blobs[0][:40], blobs[1][:40]
+    X, y = blobs[0][:24], blobs[1][:24]
     wide = np.hstack([X, np.full((len(X), 1), 0.1)])
     clf = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
     wide_clf = make_pipeline(StandardScaler(), LogisticRegression()).fit(wide, y)
-    narrow, broad = (ThreatModel(1.2, norm=2, units="std", bounds="learn").resolve(rows) for rows in (X, wide))
+    narrow, broad = (ThreatModel(1.7, norm=2, units="std", bounds="learn").resolve(rows) for rows in (X, wide))
     expected = make_robustness_scorer(attack, threat_model=narrow)(clf, X, y)
     result = find_adversarial(wide_clf, wide, y, attack, threat_model=broad)
-    assert (~result.success).mean() == pytest.approx(expected, abs=0.06)
+    assert (~result.success).mean() == pytest.approx(expected, abs=0.09)
     assert (result.X_adv[:, 4] == 0.1).all()
     assert 0 < expected < 1
 
