@@ -196,7 +196,7 @@ def test_transfer_finds_what_noise_does_not(digits, norm):
     clf = make_pipeline(VarianceThreshold(), bins, LogisticRegression(max_iter=300)).fit(*digits[:2])
     threat_model = ThreatModel({np.inf: 0.15, 2: 0.7}[norm], norm, bounds=(0, 1))
     by_transfer = robust(attacked(transfer, pursuit_of(clf, *digits[2:], threat_model)))
-    assert by_transfer < robust(attacked(noise, pursuit_of(clf, *digits[2:], threat_model))) - 0.1
+    assert by_transfer < robust(attacked(noise, pursuit_of(clf, *digits[2:], threat_model))) - 0.05
 
 
 def test_transfer_does_nothing_to_a_constant_answer(blobs):
