@@ -183,6 +183,7 @@ def test_arrays_of_objects_have_words_too(frame, y):
     check(make_pipeline(columns, LogisticRegression()).fit(objects, y), objects)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_nested_compositions(frame, y):
     columns = BY_COLUMN[0]
     search = GridSearchCV(make_pipeline(columns, PCA(3), SVC()), {"svc__C": [1, 10]}, cv=2)
