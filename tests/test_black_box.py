@@ -195,8 +195,12 @@ def test_transfer_finds_what_noise_does_not(digits, norm):
     bins = KBinsDiscretizer(6, strategy="uniform")
     clf = make_pipeline(VarianceThreshold(), bins, LogisticRegression(max_iter=300)).fit(*digits[:2])
     threat_model = ThreatModel({np.inf: 0.15, 2: 0.7}[norm], norm, bounds=(0, 1))
-    by_transfer = robust(attacked(transfer, pursuit_of(clf, *digits[2:], threat_model)))
-    assert by_transfer < robust(attacked(noise, pursuit_of(clf, *digits[2:], threat_model))) - 0.05
+    # With the seed both move by about .05: means part what single runs do not.
+    by_transfer, by_noise = (
+        np.mean([robust(attacked(attack, pursuit_of(clf, *digits[2:], threat_model), seed=seed)) for seed in range(4)])
+        for attack in (transfer, noise)
+    )
+    assert by_transfer < by_noise - 0.05
 
 
 def test_transfer_does_nothing_to_a_constant_answer(blobs):

@@ -7,9 +7,10 @@ from sklearn.utils import check_random_state
 from skrobust._runtime import limited_threads
 from skrobust.attacks import _norms
 from skrobust.attacks._budget import Budget
-from skrobust.attacks._gradient import AdaptiveStep, Ball
+from skrobust.attacks._gradient import Ball
 from skrobust.attacks._original import Original
 from skrobust.attacks._pursuit import Pursuit
+from skrobust.attacks._steps import AdaptiveStep
 from skrobust.attacks._surface import Surface
 from skrobust.metrics._parameters import check_count, check_has_eps, radius_of, threat_model_of
 from skrobust.metrics._weibull import largest_value
