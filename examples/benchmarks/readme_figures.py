@@ -108,8 +108,8 @@ def attacks():
             singles.setdefault((row["attack"], row["who"]), []).append((ours, row))
     return (
         "**`worst_case` beside AutoAttack.** Robust accuracy that each leaves, the rows that only one of the two "
-        "fools, and seconds of one thread. AutoAttack is that of torchattacks with its default budget, 10 steps of each "
-        "attack along gradients, or with the published one, 100 steps; ART has its own.\n\n"
+        "fools, and seconds of one thread. AutoAttack is that of torchattacks with its default budget, 10 steps of "
+        "each attack along gradients, or with the published one, 100 steps; ART has its own.\n\n"
         + table(
             ["classifier", "threat", "rows", "beside", "skrobust", "other", "only skrobust", "only other", "speedup"],
             [_ensemble_line(ours, row) for ours, row in ensembles],

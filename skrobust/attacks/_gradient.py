@@ -19,9 +19,8 @@ from skrobust.attacks._steps import AdaptiveStep, FixedStep
 from skrobust.attacks._surface import Surface, margins
 
 N_STEPS_PER_EPS = 8
-# After this step attacks first look whom they have fooled, then after as many times more: asking costs, as do steps in
-# vain.
-CHECK_EVERY = 3
+# Rows that are fooled leave together once they are this share: making the batch smaller costs, as do steps in vain.
+WORTH_LEAVING = 1 / 16
 # An ascent is not finished if its last steps gained more than this share of what it had gained before.
 LAST_STEPS = 5
 STILL_RISING = 0.1
@@ -93,7 +92,7 @@ class Ball:
     def project(self, Z):
         """Return coordinates brought into the ball and between the ends."""
         # The origin lies between the ends, so that drawing towards it does not leave them.
-        inside = torch.minimum(torch.maximum(Z, self.low), self.high)
+        inside = torch.clamp(Z, self.low, self.high)
         return inside if self.norm is _norms.Linf else self.norm.project(inside, self.radius)
 
     def steepest(self, Z, gradient):
@@ -116,16 +115,15 @@ class Ball:
 
     def climb(self, Z, loss):
         """Return values of the loss, margins, and gradients of the loss."""
-        values, leads, gradients = [], [], []
-        for part in self.surface.batches(*Z.shape):
-            point = Z[part].clone().requires_grad_()
-            logits = self.surface.logits(self.center[part] + self.scale * point)
-            targets = None if self.targets is None else self.targets[part]
-            value = loss(logits, self.codes[part], targets)
-            gradients.append(_gradient(value, point))
-            values.append(value.detach())
-            leads.append(margins(logits.detach(), self.codes[part]))
-        return torch.cat(values), torch.cat(leads), torch.cat(gradients)
+        parts = [self._climb(Z, part, loss) for part in self.surface.batches(*Z.shape)]
+        return parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
+
+    def _climb(self, Z, part, loss):
+        point = Z[part].detach().requires_grad_()
+        logits = self.surface.logits(torch.addcmul(self.center[part], self.scale, point))
+        value = loss(logits, self.codes[part], None if self.targets is None else self.targets[part])
+        gradient = _gradient(value, point)
+        return value.detach(), margins(logits.detach(), self.codes[part]), gradient
 
 
 def _gradient(value, point):
@@ -190,7 +188,27 @@ class Best:
         self.margin[where], self.Z[where] = other.margin, other.Z
 
 
-def ascend(pursuit, ball, Z, loss, rule, n_steps, *, stops_early=True):
+@dataclasses.dataclass(frozen=True)
+class Climb:
+    """How to follow the gradient.
+
+    Parameters
+    ----------
+    loss : callable
+        Of _objectives.
+    make_rule : callable
+        Returns a new FixedStep or AdaptiveStep.
+    n_steps : int
+    stops_early : bool, default=True
+    """
+
+    loss: Callable
+    make_rule: Callable
+    n_steps: int
+    stops_early: bool = True
+
+
+def ascend(pursuit, ball, Z, climb, *, stops_early):
     """Follow the gradient of a loss, and offer the point with the largest margin that each row meets.
 
     Parameters
@@ -199,45 +217,41 @@ def ascend(pursuit, ball, Z, loss, rule, n_steps, *, stops_early=True):
     ball : Ball
     Z : Tensor of shape (m, n_features)
         Where to start.
-    loss : callable
-        Of _objectives.
-    rule : FixedStep or AdaptiveStep
-    n_steps : int
-    stops_early : bool, default=True
-        Whether rows that are fooled are left in peace from then on.
+    climb : Climb
+    stops_early : bool
+        Whether rows that the module takes for fooled are left in peace from then on.
 
     Returns
     -------
     best : Best
         Of all rows.
+    is_fooled : Tensor of shape (m,), bool
+        Whether the estimator itself is fooled there.
     """
+    rule, n_steps = climb.make_rule(), climb.n_steps
     best = Best(torch.full_like(ball.radius[:, 0], -torch.inf), Z)
-    # Of random answers the expectation counts: fooling them once is not the end.
-    stops_early = stops_early and not pursuit.original.is_random
-    of_all, where, next_check = Best(best.margin.clone(), Z.clone()), torch.arange(len(Z), device=Z.device), CHECK_EVERY
+    of_all, where, part = Best(best.margin.clone(), Z.clone()), torch.arange(len(Z), device=Z.device), ball
     for step in range(n_steps + 1):
-        value, lead, gradient = ball.climb(Z, loss)
-        pursuit.count(ball.index)
+        value, lead, gradient = part.climb(Z, climb.loss)
+        pursuit.count(part.index)
         best.update(lead, Z)
         if step in (0, n_steps - LAST_STEPS):
             best.mark()
         if step == 0:
             _note_where_zero(pursuit, ball, gradient)
-        if step == n_steps:
-            break
-        if stops_early and step == next_check:
-            next_check = CHECK_EVERY * step
-            keep = ~_offered(pursuit, ball, best, best.margin > 0)
+        keep = best.margin <= 0
+        if stops_early and keep.sum() <= (1 - WORTH_LEAVING) * len(keep):
             of_all.put(where, best)
-            if not keep.any():
-                return of_all
-            where, ball, best, Z = where[keep], ball.take(keep), best.take(keep), Z[keep]
-            value, gradient = value[keep], gradient[keep]
+            where, part, best, Z = where[keep], part.take(keep), best.take(keep), Z[keep]
+            value, lead, gradient = value[keep], lead[keep], gradient[keep]
             rule.take(keep)
-        Z = rule.next(ball, Z, value, gradient)
-    _finish(pursuit, ball, best, lead, n_steps)
+        if step == n_steps or not len(Z):
+            break
+        Z = rule.next(part, Z, value, gradient)
     of_all.put(where, best)
-    return of_all
+    _note_end(pursuit, part, best, lead, n_steps)
+    # Of random answers the expectation counts, also where most are right.
+    return of_all, _offered(pursuit, ball, of_all, (of_all.margin > 0) | pursuit.original.is_random)
 
 
 def _note_where_zero(pursuit, ball, gradient):
@@ -246,11 +260,9 @@ def _note_where_zero(pursuit, ball, gradient):
         pursuit.note("zero gradient", ball.index[(gradient == 0).all(dim=1).cpu().numpy()])
 
 
-def _finish(pursuit, ball, best, lead, n_steps):
-    """Offer the best points of the rows that were left to the end, and note how they fared."""
-    # Of random answers the expectation counts, also where most are right.
-    _offered(pursuit, ball, best, (best.margin > 0) | pursuit.original.is_random)
-    if n_steps > LAST_STEPS:
+def _note_end(pursuit, ball, best, lead, n_steps):
+    """Note how the rows fared that were left to the end."""
+    if n_steps > LAST_STEPS and len(ball.index):
         pursuit.note("unfinished", ball.index, best.is_rising())
     pursuit.note("met and lost", ball.index[((best.margin > 0) & (lead <= 0)).cpu().numpy()])
 
@@ -334,29 +346,9 @@ def refine(pursuit, index, radius, rows, *, max_iter=20):
         Z = (torch.tensor(rows, dtype=torch.float64, device=ball.center.device) - ball.center) / ball.scale
         is_held = torch.from_numpy(pursuit.budget.is_discrete).to(Z.device)
         ball.low, ball.high = torch.where(is_held, Z, ball.low), torch.where(is_held, Z, ball.high)
-        step = FixedStep(1 / N_STEPS_PER_EPS)
-        best = ascend(pursuit, ball, Z, LOSSES["margin"], step, max_iter, stops_early=False)
+        climb = Climb(LOSSES["margin"], functools.partial(FixedStep, 1 / N_STEPS_PER_EPS), max_iter)
+        best, _ = ascend(pursuit, ball, Z, climb, stops_early=False)
         return pursuit.budget.take(index).at(radius).project(ball.rows(best.Z))
-
-
-@dataclasses.dataclass(frozen=True)
-class Climb:
-    """How to follow the gradient.
-
-    Parameters
-    ----------
-    loss : callable
-        Of _objectives.
-    make_rule : callable
-        Returns a new FixedStep or AdaptiveStep.
-    n_steps : int
-    stops_early : bool, default=True
-    """
-
-    loss: Callable
-    make_rule: Callable
-    n_steps: int
-    stops_early: bool = True
 
 
 def _from_starts(pursuit, index, radius, rng, climb, num_random_init):
@@ -387,5 +379,16 @@ def _run_within(pursuit, index, radius, rng, climb, is_random, rank):
             ball.targets = next_best(ball.logits(start), ball.codes, rank)
         if is_random:
             start = ball.random(torch.Generator().manual_seed(int(rng.integers(2**62))))
-        best = ascend(pursuit, ball, start, climb.loss, climb.make_rule(), climb.n_steps, stops_early=climb.stops_early)
-        return best.margin.cpu().numpy()
+        return _ascended(pursuit, ball, start, climb).cpu().numpy()
+
+
+def _ascended(pursuit, ball, start, climb):
+    """Return the largest margins that rows meet."""
+    # Of random answers the expectation counts: fooling them once is not the end.
+    stops_early = climb.stops_early and not pursuit.original.is_random
+    best, is_fooled = ascend(pursuit, ball, start, climb, stops_early=stops_early)
+    # Where the estimator does not agree with its module, or features were rounded, rows go on from there.
+    again = (best.margin > 0) & ~is_fooled
+    if stops_early and again.any():
+        best.put(again, ascend(pursuit, ball.take(again), best.Z[again], climb, stops_early=False)[0])
+    return best.margin

@@ -19,6 +19,10 @@ N_HALVINGS = 8
 BEYOND = 1.05
 STRONGEST_PULL = 0.1
 STEP_BACK = 0.9
+# First steps of DeepFool that bounds clip, as they do in the paper.
+N_CLIPPED = 2
+# A step of this share of the way is none.
+STANDSTILL = 1e-6
 
 
 def deepfool(pursuit, index, radius, rng, *, max_iter=50, nb_grads=10, overshoot=0.02):
@@ -30,17 +34,18 @@ def deepfool(pursuit, index, radius, rng, *, max_iter=50, nb_grads=10, overshoot
         rivals = _likeliest(ball, nb_grads)
         Z = torch.zeros_like(ball.center)
         ends, where = Z.clone(), torch.arange(len(Z), device=Z.device)
-        for _ in range(max_iter):
+        for step in range(max_iter):
             leads, slopes = _linearized(ball, Z, rivals)
             pursuit.count(ball.index)
-            keep = leads.amax(dim=1) <= 0
-            ends[where] = Z
-            ball, rivals, Z, leads, slopes = ball.take(keep), rivals[keep], Z[keep], leads[keep], slopes[keep]
-            where = where[keep]
+            moved = _stepped(ball, Z, leads, slopes, is_clipped=step < N_CLIPPED)
+            # Rows stand still on the boundary, as precisely as the classifier knows it, or between the bounds.
+            is_moving = ball.norm.length(moved - Z) > STANDSTILL * ball.norm.length(moved)
+            is_fooled = leads.amax(dim=1) > 0
+            ends[where] = torch.where(is_fooled[:, None], Z, moved)
+            keep = ~is_fooled & is_moving[:, 0]
+            ball, rivals, Z, where = ball.take(keep), rivals[keep], moved[keep], where[keep]
             if not len(Z):
                 break
-            Z = _towards_nearest(ball, Z, leads, slopes)
-        ends[where] = Z
         _offer(pursuit, every, ends * (1 + overshoot))
     pursuit.shrink(index, N_HALVINGS)
 
@@ -101,13 +106,20 @@ def _pulled(ball, Z, lead, slope):
     return torch.minimum(torch.maximum(moved, ball.low), ball.high)
 
 
-def _towards_nearest(ball, Z, leads, slopes):
-    """Return the points just beyond the nearest of the planes of all rivals."""
-    steepness = torch.linalg.vector_norm(slopes, ord=ball.norm.dual, dim=2)
-    nearest = (leads.abs() / steepness.clamp_min(1e-300)).argmin(dim=1)
+def _stepped(ball, Z, leads, slopes, *, is_clipped):
+    """Return the points just beyond the nearest of the planes of all rivals; or steps towards them that are clipped.
+
+    As long as the classifier is far from linear, going on from where the bounds clip a step leads to nearer points
+    than the longer way between the bounds; later the way between them gets there at once.
+    """
+    steepness = torch.linalg.vector_norm(slopes, ord=ball.norm.dual, dim=2).clamp_min(1e-300)
+    nearest = (leads.abs() / steepness).argmin(dim=1)
     each = torch.arange(len(Z), device=Z.device)
-    need = leads[each, nearest].abs() * (1 + 1e-4) + 1e-12
-    return to_plane(ball, Z, slopes[each, nearest], need)
+    slope, need = slopes[each, nearest], leads[each, nearest].abs() * (1 + 1e-4) + 1e-12
+    if not is_clipped:
+        return to_plane(ball, Z, slope, need)
+    length = need / steepness[each, nearest]
+    return torch.clamp(Z + length[:, None] * ball.norm.direction(slope), ball.low, ball.high)
 
 
 def to_plane(ball, Z, slope, need):
