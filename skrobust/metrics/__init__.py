@@ -3,6 +3,8 @@
 Every function takes any fitted classifier or Pipeline of scikit-learn, and attacks it in the raw units of X.
 """
 
+from skrobust.metrics._boundary import boundary_distance
+from skrobust.metrics._foreign import foreign_confidence
 from skrobust.metrics._local import clever_score, local_lipschitz
 from skrobust.metrics._report import RobustnessReport, robustness_report
 from skrobust.metrics._scorers import make_robustness_scorer, make_robustness_scorers
@@ -16,7 +18,9 @@ from skrobust.metrics._scores import (
 __all__ = [
     "RobustnessReport",
     "adversarial_distance",
+    "boundary_distance",
     "clever_score",
+    "foreign_confidence",
     "local_lipschitz",
     "make_robustness_scorer",
     "make_robustness_scorers",
