@@ -113,7 +113,7 @@ def test_an_instance_is_copied_with_its_weights():
 @pytest.mark.parametrize(
     ("module", "params", "error", "message"),
     [
-        ("perceptron", {}, ValueError, r"module='perceptron' is unknown: use one of \['lenet', 'mlp'\]"),
+        ("perceptron", {}, ValueError, r"module='perceptron' is unknown: use one of \['lenet', 'mlp', 'resnet18', "),
         (7, {}, ValueError, "module=7 is unknown: use one of"),
         (
             "lenet",

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -30,6 +31,11 @@ def labeled_batch_norm(network):
     labeled : LabeledRows
         Set its attribute ``n`` before each pass in training mode.
 
+    Raises
+    ------
+    ValueError
+        In a pass in training mode, if the labeled rows have a single value per channel, which has no variance.
+
     Examples
     --------
     >>> import torch
@@ -54,10 +60,22 @@ def labeled_batch_norm(network):
 
 
 def _forward(layer, labeled, X):
+    if layer.training:
+        _check_has_variance(X, len(X) if labeled.n is None else min(labeled.n, len(X)))
     if not layer.training or labeled.n is None or labeled.n >= len(X):
         return type(layer).forward(layer, X)
     head = type(layer).forward(layer, X[: labeled.n])
     return torch.cat([head, _normalized_tail(layer, X, labeled.n).to(head.dtype)])
+
+
+def _check_has_variance(X, n_labeled):
+    n_values = n_labeled * math.prod(X.shape[2:])
+    if n_values < 2:
+        raise ValueError(
+            "batch normalization needs at least 2 values per channel for their variance, but a batch has "
+            f"{n_labeled} labeled row and {n_values} value: raise batch_size and give 2 rows or more, or use a module "
+            "without batch normalization."
+        )
 
 
 def _normalized_tail(layer, X, n_labeled):

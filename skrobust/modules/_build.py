@@ -1,29 +1,55 @@
 """From the parameter ``module`` of the estimator to a network whose sizes fit the data."""
 
 import copy
+import functools
 import inspect
 
 import torch
 
 from skrobust.modules._lenet import LeNet
 from skrobust.modules._mlp import MLP
+from skrobust.modules._normalize import normalized
+from skrobust.modules._resnet import ResNet, XResNet
+from skrobust.modules._resnet9 import ResNet9
+from skrobust.modules._wide_resnet import WideResNet
 
-MODULES = {"mlp": MLP, "lenet": LeNet}
+MODULES = {
+    "mlp": MLP,
+    "lenet": LeNet,
+    "resnet9": ResNet9,
+    **{f"resnet{depth}": functools.partial(ResNet, depth=depth) for depth in (18, 34, 50)},
+    **{f"xresnet{depth}": functools.partial(XResNet, depth=depth) for depth in (18, 34, 50)},
+    "wide_resnet": WideResNet,
+}
 
 
-def build_module(module, *, n_features, n_classes, image_shape=None, hidden_layer_sizes=(100,), **module_params):
+def build_module(
+    module,
+    *,
+    n_features,
+    n_classes,
+    image_shape=None,
+    hidden_layer_sizes=(100,),
+    normalization=None,
+    **module_params,
+):
     """Return a new network for data of the given sizes.
 
     Parameters
     ----------
-    module : {"mlp", "lenet"}, class, factory or torch.nn.Module
-        A class or factory is called with those of ``n_features``, ``n_classes``, ``image_shape``, ``in_channels`` and
-        ``hidden_layer_sizes`` that its signature names (other common spellings are known: ``in_features``,
-        ``input_size``, ``input_dim``, ``out_features``, ``output_size``, ``output_dim``, ``num_classes``). An
-        instance is copied, with its weights.
+    module : str, class, factory or torch.nn.Module
+        "mlp", "lenet", "resnet9", "resnet18", "resnet34", "resnet50", "xresnet18", "xresnet34", "xresnet50" or
+        "wide_resnet"; all but the first need images. A class or factory is called with those of ``n_features``,
+        ``n_classes``, ``image_shape``, ``in_channels`` and ``hidden_layer_sizes`` that its signature names (other
+        common spellings are known: ``in_features``, ``input_size``, ``input_dim``, ``out_features``, ``output_size``,
+        ``output_dim``, ``num_classes``). An instance is copied, with its weights.
     n_features, n_classes : int
     image_shape : tuple of int (channels, height, width), default=None
     hidden_layer_sizes : sequence of int, default=(100,)
+    normalization : {"cifar10", "imagenet", "mnist"}, pair (mean, std) or None, default=None
+        What images are normalized by as they enter the network: a number for each channel, in the units of the images.
+        The names mean the usual constants, for pixels in [0, 1]. The layers of the network then have names that begin
+        with ``network.``, behind one named ``normalize``. A class or factory whose signature names it takes it instead.
     **module_params : dict
         Further arguments of the class or factory; they win over the sizes of the data.
 
@@ -34,7 +60,8 @@ def build_module(module, *, n_features, n_classes, image_shape=None, hidden_laye
     Raises
     ------
     ValueError
-        If the name is unknown, images are needed and missing, or an instance is given arguments.
+        If the name is unknown, images are needed and missing, an instance is given arguments, or the normalization does
+        not fit the images.
     TypeError
         If the class or factory does not return a module.
 
@@ -48,15 +75,10 @@ def build_module(module, *, n_features, n_classes, image_shape=None, hidden_laye
     )
     """
     if isinstance(module, torch.nn.Module):
-        if module_params:
-            raise ValueError(
-                f"module__{next(iter(module_params))} has no effect on a module instance: pass the class "
-                f"{type(module).__name__} instead of an instance of it."
-            )
-        return copy.deepcopy(module)
+        return normalized(_copied(module, module_params), normalization, image_shape)
     factory = _resolve_factory(module)
     sizes = _known_sizes(n_features, n_classes, image_shape, hidden_layer_sizes)
-    arguments = {**_accepted(factory, sizes), **module_params}
+    arguments = {**_accepted(factory, {**sizes, "normalization": normalization}), **module_params}
     if arguments.get("image_shape", ()) is None:
         raise ValueError(
             f"module={module!r} needs images, got rows of {n_features} features: give X as (n, height, width) or "
@@ -65,7 +87,16 @@ def build_module(module, *, n_features, n_classes, image_shape=None, hidden_laye
     network = factory(**arguments)
     if not isinstance(network, torch.nn.Module):
         raise TypeError(f"module={module!r} must make a torch.nn.Module, got {type(network).__name__}.")
-    return network
+    return network if "normalization" in arguments else normalized(network, normalization, image_shape)
+
+
+def _copied(instance, module_params):
+    if module_params:
+        raise ValueError(
+            f"module__{next(iter(module_params))} has no effect on a module instance: pass the class "
+            f"{type(instance).__name__} instead of an instance of it."
+        )
+    return copy.deepcopy(instance)
 
 
 def _resolve_factory(module):

@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from skrobust.modules._activations import new_activation
+
 SMALLEST_SIDE = 4
 
 
@@ -16,13 +18,13 @@ class LeNet(nn.Sequential):
     image_shape : tuple of int
         (channels, height, width).
     n_classes : int
-    activation : callable, default=torch.nn.ReLU
-        Returns a new activation module.
+    activation : str, callable or torch.nn.Module, default="relu"
+        "relu", "sigmoid", "celu", "mish", "tanh" or "softplus", or what returns a new activation module.
 
     Raises
     ------
     ValueError
-        If a side has fewer than 4 pixels.
+        If a side has fewer than 4 pixels, or the activation is unknown.
 
     References
     ----------
@@ -37,7 +39,7 @@ class LeNet(nn.Sequential):
     torch.Size([5, 10])
     """
 
-    def __init__(self, image_shape, n_classes, activation=nn.ReLU):
+    def __init__(self, image_shape, n_classes, activation="relu"):
         channels, *sides = image_shape
         if min(sides) < SMALLEST_SIDE:
             raise ValueError(
@@ -47,15 +49,15 @@ class LeNet(nn.Sequential):
         n_flat = 16 * ((sides[0] // 2 - 4 + 2 * padding) // 2) * ((sides[1] // 2 - 4 + 2 * padding) // 2)
         super().__init__(
             nn.Conv2d(channels, 6, kernel_size=5, padding=2),
-            activation(),
+            new_activation(activation),
             nn.MaxPool2d(2),
             nn.Conv2d(6, 16, kernel_size=5, padding=padding),
-            activation(),
+            new_activation(activation),
             nn.MaxPool2d(2),
             nn.Flatten(),
             nn.Linear(n_flat, 120),
-            activation(),
+            new_activation(activation),
             nn.Linear(120, 84),
-            activation(),
+            new_activation(activation),
             nn.Linear(84, n_classes),
         )
