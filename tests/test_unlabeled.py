@@ -1,21 +1,31 @@
 """Samplers: where points lie, and that nothing but the given generator decides."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KernelDensity
 
 from skrobust.data import Moments
 from skrobust.unlabeled import (
     Extrapolation,
+    FromGenerator,
     Gaussian,
     Mixture,
     Pool,
     Support,
     Uniform,
+    layer_activations,
     off_support_fraction,
+    off_support_scale,
+    pairwise_distance_histogram,
+    prepared_sampler,
     resolve_sampler,
 )
 
@@ -165,3 +175,334 @@ def test_fraction_of_points_outside_the_support(rng):
 @pytest.mark.parametrize(("n_rows", "n_points"), [(1, 5), (0, 5), (10, 0)])
 def test_fraction_is_nan_where_there_is_nothing_to_compare(n_rows, n_points):
     assert np.isnan(off_support_fraction(torch.zeros(n_rows, 2), torch.zeros(n_points, 2)))
+
+
+class Witness:
+    """A generator that is not scikit-learn's, and keeps what it was asked for."""
+
+    def __init__(self, points):
+        self.points = points
+        self.asked = []
+
+    def sample(self, n_samples):
+        self.asked.append(n_samples)
+        return self.points(n_samples)
+
+
+def fitted_generators(X):
+    return {
+        "mixture": GaussianMixture(2, random_state=0).fit(X),
+        "unseeded mixture": GaussianMixture(2).fit(X),
+        "density": KernelDensity(bandwidth=0.5).fit(X),
+        "frozen": FrozenEstimator(GaussianMixture(2, random_state=0).fit(X)),
+    }
+
+
+@pytest.mark.parametrize("name", ["mixture", "unseeded mixture", "density", "frozen"])
+def test_a_pool_from_a_generator_depends_on_the_seed_alone(name, X):
+    sampler = FromGenerator(fitted_generators(X[:, :3].numpy())[name], pool_size=50)
+    before, state = pickle.dumps(sampler), np.random.get_state()[1].copy()  # noqa: NPY002
+    first, again, other = (sampler.prepared(torch.from_numpy, 3, seed) for seed in (1, 1, 2))
+    assert first.rows.shape == (50, 3)
+    assert torch.equal(first.rows, again.rows)
+    assert not torch.equal(first.rows, other.rows)
+    assert pickle.dumps(sampler) == before, "the user's generator stays as it is"
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+    center = X[:, :3].mean(dim=0)
+    assert (first.rows.mean(dim=0) - center).abs().max() < 3
+
+
+@pytest.mark.parametrize("name", ["mixture", "density", "frozen"])
+def test_a_generator_without_a_pool_draws_new_points_for_rows(name, X, support):
+    sampler = FromGenerator(fitted_generators(X.numpy())[name])
+    first, again, other = (sampler.sample(X[:30].float(), support, 1.0, generator(seed)) for seed in (1, 1, 2))
+    assert first.shape == (30, 4)
+    assert first.dtype == torch.float32
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert sampler.sample(X[:0], support, 1.0, generator()).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        lambda n: np.ones((n, 6)),
+        lambda n: torch.ones(n, 6, requires_grad=True),
+        lambda n: (np.ones((n, 6)), np.zeros(n)),
+        lambda n: np.ones((n, 2, 3)),
+        lambda n: np.ones((n, 6)).tolist(),
+    ],
+)
+def test_arrays_tensors_lists_images_and_pairs_are_taken(points):
+    witness = Witness(points)
+    pool = FromGenerator(witness, pool_size=7).prepared(torch.from_numpy, 6, 0)
+    assert torch.equal(pool.rows, torch.ones(7, 6))
+    assert witness.asked == [7]
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (lambda n: np.ones((n, 5)), r"returned shape \(7, 5\) where 7 points of 6 features were asked for: fit it"),
+        (lambda n: np.ones((n + 1, 6)), r"returned shape \(8, 6\)"),
+        (lambda n: np.float64(1.0), r"returned shape \(\)"),
+        (lambda n: np.full((n, 6), np.nan), r"returned points that are not finite: mend it or fit again"),
+    ],
+)
+def test_points_that_do_not_fit_are_refused(points, message):
+    with pytest.raises(ValueError, match=message):
+        FromGenerator(Witness(points), pool_size=7).prepared(torch.from_numpy, 6, 0)
+
+
+@pytest.mark.parametrize("generator", [GaussianMixture(), KernelDensity()])
+def test_a_generator_that_is_not_fitted_is_refused(generator):
+    message = r"generator=.* cannot draw points \(This .* is not fitted yet.*\): fit it first, and give it as From"
+    with pytest.raises(ValueError, match=message):
+        FromGenerator(generator).prepared(torch.from_numpy, 2, 0)
+
+
+@pytest.mark.parametrize("pool_size", [0, -1, 1.5, "many"])
+def test_a_pool_has_a_positive_size(pool_size):
+    with pytest.raises(ValueError, match=r"pool_size=.* of FromGenerator must be a positive integer"):
+        FromGenerator(Witness(np.ones), pool_size=pool_size).prepared(torch.from_numpy, 2, 0)
+
+
+def test_clones_share_the_fitted_generator_and_have_parameters_of_their_own(X):
+    fitted = GaussianMixture(2, random_state=0).fit(X.numpy())
+    sampler = FromGenerator(fitted, pool_size=20)
+    copy = clone(sampler).set_params(pool_size=30, generator__random_state=5)
+    assert copy.prepared(torch.from_numpy, 4, 0).rows.shape == (30, 4)
+    assert copy.generator.means_ is fitted.means_
+    assert (fitted.random_state, sampler.pool_size) == (0, 20)
+
+
+def test_a_grid_search_reaches_the_pool_of_a_fitted_generator(quick, blobs):
+    X, y = blobs
+    wide = GaussianMixture(random_state=0).fit(3 * X)
+    search = GridSearchCV(quick(unlabeled=FromGenerator(wide)), {"unlabeled__pool_size": [5, 50]}, cv=2).fit(X, y)
+    assert search.best_estimator_.unlabeled.generator.means_ is wide.means_
+    assert (search.cv_results_["mean_test_score"] > 0.3).all()
+
+
+def test_bare_generators_are_told_from_samplers(X):
+    mixture = GaussianMixture().fit(X.numpy())
+    for bare in (mixture, KernelDensity(), Witness(np.ones)):
+        resolved = resolve_sampler(bare, parameter="unlabeled")
+        assert isinstance(resolved, FromGenerator)
+        assert resolved.generator is bare
+
+    class Anything:
+        def sample(self, *args):
+            return args[0]
+
+    class Curious:
+        def sample(self, X, support, radius, generator, more=None):
+            return X
+
+    class Compiled:
+        def __init__(self):
+            self.sample = Unsigned()
+
+    for sampler in (Anything(), Curious(), Compiled(), Pool(X), FromGenerator(mixture)):
+        assert resolve_sampler(sampler, parameter="unlabeled") is sampler
+
+
+def test_samplers_are_prepared_where_they_want_it(X):
+    mixture = FromGenerator(GaussianMixture().fit(X.numpy()), pool_size=10)
+    gaussian = Gaussian()
+    assert prepared_sampler(gaussian, torch.from_numpy, 4, 0) is gaussian
+    assert prepared_sampler(None, torch.from_numpy, 4, 0) is None
+    assert isinstance(prepared_sampler(mixture, torch.from_numpy, 4, 0), Pool)
+    parts = prepared_sampler(Mixture([gaussian, mixture, mixture]), torch.from_numpy, 4, 2**32 - 1).samplers
+    assert parts[0] is gaussian
+    assert not torch.equal(parts[1].rows, parts[2].rows), "each has a seed of its own"
+
+
+class Unsigned:
+    """A function without a signature, as some compiled ones are."""
+
+    __signature__ = "none"
+
+    def __call__(self, n):
+        return np.ones((n, 6))
+
+
+def test_a_generator_in_compiled_code_can_be_wrapped():
+    generator = Witness(None)
+    generator.sample = Unsigned()
+    assert FromGenerator(generator, pool_size=3).prepared(torch.from_numpy, 6, 0).rows.shape == (3, 6)
+
+
+def noisy_grid(rng, n=40, noise=0.0):
+    grid = np.stack(np.meshgrid(np.arange(n), np.arange(n)), axis=-1).reshape(-1, 2).astype(float)
+    return grid + noise * rng.normal(size=grid.shape)
+
+
+def test_the_suggested_radius_puts_the_share_of_points_outside(rng):
+    X = rng.normal(size=(500, 30))
+    radii = [off_support_scale(X, share=share) for share in (0.1, 0.5, 0.9)]
+    assert radii == sorted(radii)
+    rows = torch.from_numpy(X)
+    support = support_of(rows, "global")
+    for radius, share in zip(radii, (0.1, 0.5, 0.9), strict=True):
+        points = Gaussian().sample(rows, support, radius, generator(7))
+        assert off_support_fraction(rows, points, n_queries=500) == pytest.approx(share, abs=0.08)
+        fewer = Gaussian().sample(rows, support, radius * 0.9, generator(7))
+        assert off_support_fraction(rows, fewer, n_queries=500) < share + 0.05
+
+
+def test_the_suggested_radius_agrees_with_the_closed_form_in_many_dimensions(rng):
+    # Noise of length r D in 2,000 dimensions is farther from all else than it is long; rows are about D apart.
+    X = rng.normal(size=(200, 2000))
+    nearest = torch.cdist(torch.from_numpy(X), torch.from_numpy(X)).fill_diagonal_(torch.inf).amin(dim=1)
+    expected = nearest.quantile(0.99).item() / Moments.of(X).data_scale
+    assert off_support_scale(X) == pytest.approx(expected, rel=0.05)
+
+
+def test_the_suggested_radius_is_a_pure_number_and_repeats_itself(rng):
+    X = rng.normal(size=(300, 5))
+    radius = off_support_scale(X, random_state=3)
+    assert off_support_scale(X, random_state=3) == radius
+    assert off_support_scale(1000 * X + 5e5, random_state=3) == pytest.approx(radius, rel=0.02)
+    assert off_support_scale((X * 100).astype(np.int16), random_state=3) == pytest.approx(radius, rel=0.1)
+    assert off_support_scale(X.reshape(300, 1, 5), random_state=3) == radius
+    assert off_support_scale(X, max_rows=200, random_state=3) == pytest.approx(radius, rel=0.5)
+
+
+def test_the_suggested_radius_suits_the_sampler_and_its_units(rng):
+    X = rng.normal(size=(400, 6)) * [1, 1, 1, 1, 1, 50]
+    radius = off_support_scale(X, sampler="extrapolation", noise_units="std")
+    rows = torch.from_numpy(X)
+    points = Extrapolation().sample(rows, support_of(rows, "std"), radius, generator(5))
+    assert off_support_fraction(rows, points, n_queries=400) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_fit_with_the_suggested_radius_finds_the_share_outside(quick, rng):
+    X = rng.normal(size=(400, 8))
+    y = (X[:, 0] > 0).astype(int)
+    clf = quick(unlabeled_radius=off_support_scale(X, share=0.6), max_epochs=1).fit(X, y)
+    assert clf.off_support_fraction_ == pytest.approx(0.6, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"share": 0.0}, r"share=0.0 must lie between 0 and 1"),
+        ({"share": 1}, r"share=1 must lie between 0 and 1"),
+        ({"sampler": Pool(torch.full((5, 2), 1e6, dtype=torch.float64))}, r"has 1.00 to 1.00 of its points outside"),
+        ({"sampler": Pool(torch.zeros(5, 2, dtype=torch.float64))}, r"has 0.00 to 0.00 .* any unlabeled_radius is as"),
+        ({"sampler": "gauss"}, r"sampler='gauss' is not a sampler"),
+        ({"layer": "0"}, r"estimator=None and layer='0' go together"),
+    ],
+)
+def test_what_has_no_radius_is_refused(params, message, rng):
+    with pytest.raises(ValueError, match=message):
+        off_support_scale(noisy_grid(rng, 10), **params)
+
+
+@pytest.mark.parametrize("X", [np.ones((5, 2)), np.array([[1.0], [np.nan]]), np.array([[1.0], [np.inf]])])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_rows_without_spread_or_numbers_have_no_scale(X):
+    with pytest.raises(ValueError, match=r"X has the data scale .*: give rows that are not all equal, without missing"):
+        off_support_scale(X)
+
+
+@pytest.mark.parametrize("X", [np.ones(5), np.ones((1, 3)), np.ones((0, 3)), 3.0])
+def test_fewer_than_two_rows_have_no_distances(X):
+    for function in (off_support_scale, pairwise_distance_histogram):
+        with pytest.raises(ValueError, match=r"X of shape .* has no pairs of rows: give an array of at least two rows"):
+            function(X)
+
+
+def test_two_points_have_one_distance():
+    counts, edges = pairwise_distance_histogram([[0.0, 0.0], [3.0, 4.0]], bins=10, units="raw")
+    assert counts["pairs"].tolist() == [0] * 9 + [1]
+    assert counts["nearest"].tolist() == [0] * 9 + [2]
+    assert edges[-1] == 5.0
+    _, edges = pairwise_distance_histogram([[0.0, 0.0], [3.0, 4.0]], bins=10)
+    assert edges[-1] == pytest.approx(2**0.5)  # D^2 is 2 * (1.5^2 + 2^2) = 12.5
+
+
+def test_a_grid_has_the_distances_of_a_grid(rng):
+    X = noisy_grid(rng, 12)
+    differences = np.linalg.norm(X[:, None] - X, axis=2)[np.triu_indices(144, k=1)]
+    bins = np.arange(0.5, 18, 0.31)
+    counts, edges = pairwise_distance_histogram(X, bins=bins, units="raw")
+    assert (counts["pairs"] == np.histogram(differences, bins)[0]).all()
+    assert counts["nearest"].tolist() == [0, 144] + [0] * (len(bins) - 3)
+    assert (edges == bins).all()
+
+
+def test_classes_part_the_distances():
+    # Two classes on a line, at 0, 1, 2 and at 10, 12; one row is alone in its class.
+    X, y = np.array([[0.0], [1.0], [2.0], [10.0], [12.0], [30.0]]), ["a", "a", "a", "b", "b", "c"]
+    bins = np.arange(0.5, 31.5)
+    counts, _ = pairwise_distance_histogram(X, y, bins=bins, units="raw")
+    within = {int(np.flatnonzero(row)[0]) + 1 for row in [counts["nearest_within"]]}
+    assert within == {1}
+    assert np.repeat(np.arange(1, 31), counts["within"]).tolist() == [1, 1, 2, 2]
+    assert np.repeat(np.arange(1, 31), counts["nearest_within"]).tolist() == [1, 1, 1, 2, 2]
+    assert np.repeat(np.arange(1, 31), counts["nearest_between"]).tolist() == [8, 8, 9, 10, 10, 18]
+    assert np.repeat(np.arange(1, 31), counts["nearest"]).tolist() == [1, 1, 1, 2, 2, 18]
+    assert (counts["within"] + counts["between"] == counts["pairs"]).all()
+    assert counts["pairs"].sum() == 15
+
+
+def test_more_rows_than_asked_for_are_thinned_out(rng):
+    X = rng.normal(size=(700, 3))
+    counts, _ = pairwise_distance_histogram(X, max_rows=500, n_queries=200)
+    assert counts["pairs"].sum() == 200 * 199 // 2
+    assert counts["nearest"].sum() == 200
+    again, _ = pairwise_distance_histogram(X, max_rows=500, n_queries=200)
+    assert (counts["pairs"] == again["pairs"]).all()
+    everything, edges = pairwise_distance_histogram(X, bins=5, n_queries=700)
+    some, _ = pairwise_distance_histogram(X, bins=edges, max_rows=500, n_queries=200)
+    np.testing.assert_allclose(
+        some["pairs"] / some["pairs"].sum(), everything["pairs"] / everything["pairs"].sum(), atol=0.05
+    )
+
+
+def test_coordinates_far_from_the_origin_cost_no_digits(rng):
+    X = rng.integers(0, 5, size=(50, 3)).astype(float)
+    bins = np.arange(-0.05, 8, 0.1)
+    near, far = (pairwise_distance_histogram(X + shift, bins=bins, units="raw")[0] for shift in (0, 1e9))
+    assert (near["pairs"] == far["pairs"]).all()
+
+
+def test_distances_can_be_those_of_a_layer(quick, blobs, digit_images):
+    X, y = blobs
+    clf = quick(hidden_layer_sizes=(8, 6)).fit(X, y)
+    hidden = layer_activations(clf, "1", X)
+    weight, bias = (parameter.numpy(force=True) for parameter in clf.net_.module_[1].parameters())
+    np.testing.assert_allclose(hidden, X @ weight.T + bias, atol=1e-5)
+    inside, edges = pairwise_distance_histogram(X, y, estimator=clf, layer="1")
+    expected, _ = pairwise_distance_histogram(hidden, y, bins=edges)
+    assert all((inside[kind] == expected[kind]).all() for kind in expected)
+    assert off_support_scale(X, estimator=clf, layer="1") == off_support_scale(hidden) != off_support_scale(X)
+    images, labels = digit_images
+    lenet = quick(module="lenet", max_epochs=1).fit(images, labels)
+    for rows in (images, images.reshape(len(images), -1)):
+        assert layer_activations(lenet, "2", rows).shape == (200, 6 * 4 * 4)
+    assert layer_activations(lenet.net_.module_, "2", images[:, None]).shape == (200, 6 * 4 * 4)
+
+
+def test_a_network_stays_as_it_is_while_its_layers_are_looked_at():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2)).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    layer_activations(network, "1", np.random.default_rng(0).normal(size=(20, 3)))
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"units": "mm"}, r"units='mm' is unknown: use 'data_scale' or 'raw'"),
+        ({"y": [0, 1]}, r"y has 2 labels, but X has 25 rows"),
+        ({"layer": "0"}, r"estimator=None and layer='0' go together: give both, or neither"),
+        ({"estimator": GaussianMixture(), "layer": "0"}, r"estimator=GaussianMixture\(\) has no network"),
+    ],
+)
+def test_a_histogram_of_nothing_is_refused(params, message, rng):
+    with pytest.raises(ValueError, match=message):
+        pairwise_distance_histogram(noisy_grid(rng, 5), **params)
