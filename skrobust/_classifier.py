@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skrobust import _training
+from skrobust._assembly import make_objective
 from skrobust._labels import check_known_classes, check_two_classes, class_weighted, encode_labels
 from skrobust._net import NonFiniteLossError
 from skrobust._net_params import NetParamsMixin
@@ -51,9 +52,10 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
     image_shape : tuple of int, default=None
         (height, width) or (channels, height, width), if rows of `X` are to be given to the network as images.
     smoothness : float, default=0.02
-        Weight of the penalty on the squared slope of the softmax surface; a pure number, good values are about 0.01
-        to 0.1. 0 is plain training. Too large a value makes a classifier that always gives the same answer. See
-        :func:`skrobust.penalties.smoothness_from_lambda` for the weight in the paper.
+        Weight of the penalty, by default on the squared slope of the softmax surface; a pure number, good values are
+        about 0.01 to 0.1, and others for other penalties. 0 is training without a penalty. Too large a value makes a
+        classifier that always gives the same answer. See :func:`skrobust.penalties.smoothness_from_lambda` for the
+        weight in the paper.
     n_unlabeled : float, default=1
         Unlabeled points per labeled row, also a fraction.
     unlabeled_radius : float, default=1.0
@@ -67,12 +69,22 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
     unlabeled : {"gaussian", "uniform", "extrapolation"}, sampler or None, default="gaussian"
         Where unlabeled points come from: noise around rows, a box around the data, beyond pairs of rows, or an object
         with a method ``sample`` (see :mod:`skrobust.unlabeled`). None makes none.
-    neighbors : {"gaussian", "uniform", "extrapolation"} or sampler, default="gaussian"
-        Where neighbors of anchors come from.
-    penalty : {"smoothness"}, penalty object or None, default="smoothness"
-        What is made small (see :mod:`skrobust.penalties`); None is plain training.
-    adversary : None, default=None
-        Kept for adversarial training, which this version does not have.
+    neighbors : {"gaussian", "uniform", "extrapolation", "adversarial"} or sampler, default="gaussian"
+        Where neighbors of anchors come from; "adversarial" ones lie in the direction in which the answers change most.
+    penalty : str, penalty object, callable or None, default="smoothness"
+        What is made small: "smoothness", "jacobian", "input_gradient", "curvature", "virtual_adversarial",
+        "stability", "uniform_confidence", an object or a function (see :mod:`skrobust.penalties`); None is nothing.
+        Some act at labeled rows alone, and then no unlabeled points are made.
+    adversary : {"fgsm", "n_fgsm", "pgd", "trades"}, adversary object or None, default=None
+        Adversarial training, beside the penalty, such as ``PGD(eps=0.1)`` (see :mod:`skrobust.adversary`).
+    augmentation : callable, default=None
+        Changes labeled images before all else: maps images, a tensor of shape (n, channels, height, width) on the
+        training device, and a torch.Generator to images of that shape (see :mod:`skrobust.augment`).
+    label_smoothing : float, default=0.0
+        Share of each label that is spread evenly over all classes.
+    mixup : float, default=0.0
+        Mix pairs of labeled rows, and their labels, in shares from Beta(mixup, mixup) [2]_; 0 does not. Unlabeled
+        points are made around the mixed rows.
     unlabeled_label : int, float, bool or str, default=None
         Rows of `X` with this label are unlabeled. None means that every label is a class, -1 too.
     max_epochs : int, default=100
@@ -166,6 +178,8 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
     ----------
     .. [1] M. Paknezhad, C. P. Ngo, A. A. Winarto, A. Cheong, C. Y. Beh, J. Wu, H. K. Lee: Explaining Adversarial
        Vulnerability with a Data Sparsity Hypothesis. Neurocomputing, 2022, arXiv:2103.00778.
+    .. [2] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz: mixup: Beyond Empirical Risk Minimization. ICLR, 2018,
+       arXiv:1710.09412.
 
     Examples
     --------
@@ -191,7 +205,10 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         "unlabeled": "no_validation",
         "neighbors": "no_validation",
         "penalty": "no_validation",
-        "adversary": [None],
+        "adversary": "no_validation",
+        "augmentation": [callable, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "mixup": [Interval(Real, 0, None, closed="left")],
         "unlabeled_label": [Real, str, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -230,6 +247,9 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         neighbors="gaussian",
         penalty="smoothness",
         adversary=None,
+        augmentation=None,
+        label_smoothing=0.0,
+        mixup=0.0,
         unlabeled_label=None,
         max_epochs=100,
         batch_size=64,
@@ -264,6 +284,9 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         self.neighbors = neighbors
         self.penalty = penalty
         self.adversary = adversary
+        self.augmentation = augmentation
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
         self.unlabeled_label = unlabeled_label
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -429,7 +452,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         weight = class_weighted(data.weight, self.class_weight, classes, codes)
         seeds = _training.Seeds(*random_state.randint(2**31 - 1, size=5).tolist())
         place = self._place(data.X.dtype, net)
-        objective = _training.make_objective(self, place, moments, data, seeds.noise)
+        objective = make_objective(self, place, moments, data, len(classes), seeds.noise)
         if self.noise_units == "global" and objective.uses_noise and data.row_shape is None:
             warn_about_spread(moments.std)
         fitting, held_out = _training.split_validation(run, self, codes, seeds.split)

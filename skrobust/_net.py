@@ -19,6 +19,44 @@ class NonFiniteLossError(ValueError):
     """A term of the loss, or a weight of the network, is no longer a finite number."""
 
 
+class Passes:
+    """The passes of training through a network.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    infer : callable
+        Maps flat rows to logits.
+    labeled : LabeledRows
+        See :func:`skrobust.modules.labeled_batch_norm`.
+    """
+
+    def __init__(self, network, infer, labeled):
+        self.network = network
+        self.infer = infer
+        self.labeled = labeled
+
+    def __call__(self, points, n_labeled):
+        """Return the logits of points in one pass; the first n_labeled alone count for batch normalization."""
+        self.labeled.n = n_labeled
+        return self.infer(points)
+
+    @contextlib.contextmanager
+    def evaluating(self):
+        """Within this context, the network is in evaluation mode; yield the function from flat rows to logits.
+
+        A search for points asks the network as it will be when it predicts: without dropout, with the kept statistics
+        of batch normalization, which do not move. Every part of the network gets its own mode back.
+        """
+        modes = [(module, module.training) for module in self.network.modules()]
+        self.network.eval()
+        try:
+            yield self.infer
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+
 class OffSupportNet(skorch.NeuralNetClassifier):
     """skorch net whose loss is an objective (see :mod:`skrobust._objective`).
 
@@ -85,17 +123,12 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16):
             return self.module_(rows).to(self.float_type)
 
-    def forward_all(self, points, n_labeled):
-        """Return the logits of points in one pass; the first n_labeled alone count for batch normalization."""
-        self.labeled_.n = n_labeled
-        return self.infer(points)
-
     def train_step_single(self, batch, **fit_params):
         """Compute the loss of a batch and its gradient."""
         if not self.module_.training:
             self._set_training(True)
         X, y, weight = self.unpack(batch)
-        step = self.objective(self.forward_all, X, y, weight)
+        step = self.objective(self.passes_, X, y, weight)
         step["loss"].backward()
         return step
 
@@ -116,7 +149,8 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         """Train, remembering the weights of the last good epoch."""
         self.good_weights_ = self.copied_weights()
         self.n_whole_epochs_ = len(self.history)
-        with labeled_batch_norm(self.module_) as self.labeled_:
+        with labeled_batch_norm(self.module_) as labeled:
+            self.passes_ = Passes(self.module_, self.infer, labeled)
             try:
                 return super().fit_loop(X, y, epochs, **fit_params)
             except KeyboardInterrupt:
@@ -241,7 +275,7 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         )
         other.history = copy.copy(self.history)
         # The generator among them: one of a GPU cannot be unpickled without it.
-        for name in ("optimizer_", "labeled_", "good_weights_", "iterator_train__generator"):
+        for name in ("optimizer_", "passes_", "good_weights_", "iterator_train__generator"):
             vars(other).pop(name, None)
         return other
 

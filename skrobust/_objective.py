@@ -1,11 +1,12 @@
 """The training loss of one batch.
 
-An objective maps a forward function and a batch to a step: the loss, its terms and the outputs. It knows nothing of
-epochs, optimizers or estimators.
+An objective maps the passes of a network (see :class:`skrobust._net.Passes`) and a batch to a step: the loss, its terms
+and the outputs. It knows nothing of epochs, optimizers or estimators.
 """
 
 import dataclasses
 import math
+import typing
 
 import torch
 
@@ -18,26 +19,135 @@ REFERENCE_ROWS = 10_000
 N_QUERIES = 1_000
 
 
+class Drawn(typing.NamedTuple):
+    """Which rows of a batch are anchors.
+
+    Parameters
+    ----------
+    is_batch : bool
+        Whether the labeled anchors are the batch itself.
+    labeled : callable
+        Maps what belongs to the rows of the batch to what belongs to the labeled anchors.
+    more : callable
+        Maps what belongs to the rows of the batch, and n, to what belongs to n further rows drawn from it.
+    """
+
+    is_batch: bool
+    labeled: typing.Callable
+    more: typing.Callable
+
+
+class Supervised(typing.NamedTuple):
+    """Rows that the supervised loss is computed from.
+
+    Parameters
+    ----------
+    kinds : tuple of {"labeled", "adversarial"}
+        Which rows they are, one set of them behind the other.
+    rows : Tensor of shape (len(kinds) * n, n_features)
+    """
+
+    kinds: tuple
+    rows: torch.Tensor
+
+    def split(self, values):
+        """Return values for each kind of rows, by name."""
+        return dict(zip(self.kinds, values.chunk(len(self.kinds)), strict=True))
+
+
+class Clean:
+    """Supervision by the labeled rows as they are."""
+
+    def rows(self, forward, X, y, anchors):
+        """Return the rows that the loss needs."""
+        return Supervised(("labeled",), X)
+
+    def loss(self, logits, y, row_weight):
+        """Return the loss and its terms, from the logits of the rows by kind."""
+        loss = cross_entropy(logits["labeled"], y, row_weight)
+        return loss, {"cross_entropy": loss}
+
+
 @dataclasses.dataclass(frozen=True)
+class Attacked:
+    """Supervision by labeled rows and what an adversary makes of them.
+
+    Parameters
+    ----------
+    adversary : adversary object
+        See :mod:`skrobust.adversary`.
+    generator : torch.Generator
+    """
+
+    adversary: object
+    generator: torch.Generator
+
+    def rows(self, forward, X, y, anchors):
+        """Return the rows that the loss, or a penalty at these kinds of anchors, needs."""
+        with forward.evaluating() as outputs:
+            perturbed = self.adversary.perturb(outputs, X, y, self.generator)
+        if {"labeled", "unlabeled"} & set(anchors) or getattr(self.adversary, "uses_clean", True):
+            return Supervised(("labeled", "adversarial"), torch.cat([X, perturbed]))
+        return Supervised(("adversarial",), perturbed)
+
+    def loss(self, logits, y, row_weight):
+        """Return the loss and its terms, from the logits of the rows by kind."""
+        perturbed = logits["adversarial"]
+        return self.adversary.loss(logits.get("labeled", perturbed[:0]), perturbed, y, row_weight)
+
+
+class InputSpace:
+    """Where anchors and their neighbors lie: in the space of the rows."""
+
+    def encode(self, forward, rows, n_labeled):
+        """Return the rows."""
+        return rows
+
+    def passes(self, forward):
+        """Return the passes from this space to the logits."""
+        return forward
+
+
+CLEAN, INPUT_SPACE = Clean(), InputSpace()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CrossEntropy:
-    """Plain training: the cross-entropy of the labeled rows."""
+    """Training without a penalty: the supervised loss alone.
+
+    Parameters
+    ----------
+    supervision : object, default=CLEAN
+        The rows that the supervised loss is computed from, and the loss: :class:`Clean` or :class:`Attacked`.
+    preparation : tuple of callables, default=()
+        What is done to rows, labels and row weights of a batch before all else.
+    """
+
+    supervision: object = CLEAN
+    preparation: tuple = ()
 
     uses_noise = False
 
     def __call__(self, forward, X, y, row_weight=None):
         """Return the step: "loss", "terms" (name to scalar tensor) and "y_pred", the logits of the labeled rows."""
-        logits = forward(X, len(X))
-        loss = cross_entropy(logits, y, row_weight)
-        return {"loss": loss, "terms": {"cross_entropy": loss, "loss": loss}, "y_pred": logits}
+        for prepare in self.preparation:
+            X, y, row_weight = prepare(X, y, row_weight)
+        return self._step(forward, X, y, row_weight)
+
+    def _step(self, forward, X, y, row_weight):
+        supervised = self.supervision.rows(forward, X, y, ())
+        logits = forward(supervised.rows, len(X))
+        loss, terms = self.supervision.loss(supervised.split(logits), y, row_weight)
+        return {"loss": loss, "terms": {**terms, "loss": loss}, "y_pred": logits[: len(X)]}
 
     def off_support_fraction(self, tensor, X, generator):
         """Return NaN: nothing is generated."""
         return math.nan
 
 
-@dataclasses.dataclass(frozen=True)
-class OffSupport:
-    """Semi-supervised out-of-support training: cross-entropy plus a penalty at labeled and unlabeled anchors.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OffSupport(CrossEntropy):
+    """Semi-supervised out-of-support training: the supervised loss plus a penalty at anchors.
 
     Parameters
     ----------
@@ -57,11 +167,15 @@ class OffSupport:
     support : Support
     generator : torch.Generator
         Source of unlabeled points.
+    projection : Tensor of shape (n_features,)
+        Fixed direction that orders rows for weighted draws.
     full_batch : int, default=None
         If all rows fit into one batch: the number of anchors to draw from them, which must not depend on the number
         of rows if weights are to equal repetitions.
-    projection : Tensor of shape (n_features,)
-        Fixed direction that orders rows for weighted draws.
+    kinds : tuple of {"labeled", "adversarial", "unlabeled"}
+        The anchors that the penalty acts at.
+    space : object, default=INPUT_SPACE
+        Where anchors and neighbors lie: :class:`InputSpace`, or the activations of a layer.
     """
 
     weight: float
@@ -75,23 +189,25 @@ class OffSupport:
     generator: torch.Generator
     projection: torch.Tensor
     full_batch: int | None = None
+    kinds: tuple = ("labeled", "adversarial", "unlabeled")
+    space: object = INPUT_SPACE
 
     uses_noise = True
 
-    def __call__(self, forward, X, y, row_weight=None):
-        """Return the step: "loss", "terms" (name to scalar tensor) and "y_pred", the logits of the labeled rows."""
-        labeled, unlabeled = self.anchors(X, row_weight)
-        anchors = torch.cat([labeled, unlabeled]) if len(unlabeled) else labeled
-        points = self.penalty.points(anchors, self.neighborhood)
-        # Anchors lead the points, so that where the labeled anchors are the batch itself, one pass serves both terms.
-        shares_pass = labeled is X
-        logits = forward(points if shares_pass else torch.cat([X, points]), len(X))
-        labeled_logits = logits[: len(X)]
-        supervised = cross_entropy(labeled_logits, y, row_weight)
-        penalty = self.penalty.value(points, logits if shares_pass else logits[len(X) :], self.neighborhood)
-        loss = supervised + self.weight * penalty
-        terms = {"cross_entropy": supervised, "penalty": penalty, "loss": loss}
-        return {"loss": loss, "terms": terms, "y_pred": labeled_logits}
+    def _step(self, forward, X, y, row_weight):
+        supervised = self.supervision.rows(forward, X, y, self.kinds)
+        rows = self.space.encode(forward, supervised.rows, len(X))
+        passes, drawn = self.space.passes(forward), self.drawn(X, row_weight)
+        anchors = self.anchors(supervised.split(rows), drawn)
+        neighborhood = self.neighborhood.at(getattr(passes, "evaluating", None), self._labels(anchors, y, drawn))
+        points = self.penalty.points(_joined(anchors.values()), neighborhood)
+        # Anchors lead the points, so that where they begin with the supervised rows, one pass serves both terms.
+        shares_pass = drawn.is_batch and tuple(anchors)[: len(supervised.kinds)] == supervised.kinds
+        logits = passes(points if shares_pass else torch.cat([rows, points]), len(X))
+        loss, terms = self.supervision.loss(supervised.split(logits[: len(rows)]), y, row_weight)
+        penalty = self.penalty.value(points, logits if shares_pass else logits[len(rows) :], neighborhood)
+        total = loss + self.weight * penalty
+        return {"loss": total, "terms": {**terms, "penalty": penalty, "loss": total}, "y_pred": logits[: len(X)]}
 
     def off_support_fraction(self, tensor, X, generator):
         """Return the share of generated points outside the support of the rows X; NaN if none are generated.
@@ -111,35 +227,54 @@ class OffSupport:
         check_points(points, rows[:N_QUERIES], self.generated, parameter="unlabeled")
         return off_support_fraction(rows, points, n_queries=N_QUERIES)
 
-    def anchors(self, X, row_weight=None):
-        """Return the labeled and the unlabeled anchors of a batch.
+    def anchors(self, rows, drawn):
+        """Return the anchors of a batch by kind, those that the penalty acts at.
 
         Parameters
         ----------
-        X : Tensor of shape (n, n_features)
-        row_weight : Tensor of shape (n,), default=None
+        rows : dict of Tensor of shape (n, n_features)
+            The rows of the batch by kind; unlabeled points are made from the labeled ones.
+        drawn : Drawn
 
         Returns
         -------
-        labeled : Tensor of shape (n_labeled, n_features)
-            `X` itself unless rows are weighted or all rows are in one batch.
-        unlabeled : Tensor of shape (round(n_unlabeled * n_labeled), n_features)
+        anchors : dict of Tensor
+            "labeled" and "adversarial" ones come before `round(n_unlabeled * n_labeled)` "unlabeled" ones.
         """
-        draws = self._draws(X, row_weight)
-        labeled = X if row_weight is None and self.full_batch is None else draws(self.full_batch or len(X))
-        if not self.n_unlabeled:
-            return labeled, labeled[:0]
-        n_unlabeled = max(1, round(self.n_unlabeled * len(labeled)))
-        return labeled, self.sampler.sample(draws(n_unlabeled), self.support, self.radius, self.generator)
+        anchors = {kind: drawn.labeled(values) for kind, values in rows.items() if kind in self.kinds}
+        if self.n_unlabeled and "unlabeled" in self.kinds:
+            labeled = rows["labeled"]
+            n_unlabeled = max(1, round(self.n_unlabeled * (self.full_batch or len(labeled))))
+            sources = drawn.more(labeled, n_unlabeled)
+            anchors["unlabeled"] = self.sampler.sample(sources, self.support, self.radius, self.generator)
+        return anchors
 
-    def _draws(self, X, row_weight):
-        """Return a function that draws n rows from the batch."""
+    def drawn(self, X, row_weight=None):
+        """Return which rows of a batch are anchors: all, unless rows are weighted or all are in one batch."""
         if row_weight is None and self.full_batch is None:
-            # The batch is in random order already: whole copies of it and then its first rows are a fair draw.
-            return lambda n: X.repeat(math.ceil(n / len(X)), 1)[:n] if n > len(X) else X[:n]
+            return Drawn(True, lambda values: values, _repeated)
         weight = X.new_ones(len(X)) if row_weight is None else row_weight
         position = X @ self.projection
-        return lambda n: X[systematic_sample(position, weight, n, self.generator)]
+        index = systematic_sample(position, weight, self.full_batch or len(X), self.generator)
+        return Drawn(
+            False,
+            lambda values: values[index],
+            lambda values, n: values[systematic_sample(position, weight, n, self.generator)],
+        )
+
+    def _labels(self, anchors, y, drawn):
+        """Return the labels of the anchors; None if some have none."""
+        return None if "unlabeled" in anchors else _joined([drawn.labeled(y)] * len(anchors))
+
+
+def _repeated(values, n):
+    """Return n rows: the batch is in random order already, so that whole copies and first rows are a fair draw."""
+    return values[:n] if n <= len(values) else values.repeat(math.ceil(n / len(values)), 1)[:n]
+
+
+def _joined(parts):
+    parts = list(parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def check_points(points, rows, sampler, *, parameter):

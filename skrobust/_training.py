@@ -16,12 +16,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from skrobust._callbacks import TrainingProgress, ValidationStop
 from skrobust._net import OffSupportNet
 from skrobust._net_params import checked_net_params
-from skrobust._objective import CrossEntropy, OffSupport, check_points
 from skrobust._runtime import fits_on_device, isolated_random_state, limited_threads
 from skrobust._schedules import SCHEDULES, WARM_UPS, LearningRate
 from skrobust.data import Rows
-from skrobust.penalties import Neighborhood, resolve_penalty
-from skrobust.unlabeled import Mixture, Pool, Support, resolve_sampler
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -100,48 +97,6 @@ def as_tensor(array, float_type):
     """
     array = array if array.flags.writeable else array.copy()
     return torch.from_numpy(np.ascontiguousarray(array)).to(float_type)
-
-
-def make_objective(estimator, place, moments, data, seed):
-    """Return the objective that an estimator's parameters describe (see :mod:`skrobust._objective`)."""
-    penalty = resolve_penalty(estimator.penalty)
-    unlabeled = resolve_sampler(estimator.unlabeled, parameter="unlabeled")
-    neighbors = resolve_sampler(estimator.neighbors, parameter="neighbors")
-    if neighbors is None:
-        raise ValueError("neighbors=None leaves nothing to compare an anchor with: use penalty=None to train plainly.")
-    if penalty is None or estimator.smoothness == 0:
-        return CrossEntropy()
-    generator = place.generator(seed)
-    support = Support.from_moments(
-        moments, noise_units=estimator.noise_units, dtype=place.float_type, device=place.device
-    )
-    sampler = _with_pool(unlabeled, place, data)
-    rows, radius = place.tensor(data.X[:8]), estimator.neighbor_radius
-    check_points(neighbors.sample(rows, support, radius, place.generator(seed)), rows, neighbors, parameter="neighbors")
-    n_rows, n_features = data.X.shape
-    batch_size = checked_net_params(estimator).get("iterator_train__batch_size", estimator.batch_size)
-    return OffSupport(
-        weight=estimator.smoothness,
-        penalty=penalty,
-        neighborhood=Neighborhood(neighbors, estimator.n_neighbors, radius, support, generator),
-        sampler=sampler,
-        generated=unlabeled,
-        n_unlabeled=0 if sampler is None else estimator.n_unlabeled,
-        radius=estimator.unlabeled_radius,
-        support=support,
-        generator=generator,
-        projection=torch.randn(n_features, generator=generator, device=place.device, dtype=place.float_type),
-        full_batch=batch_size if n_rows <= batch_size else None,
-    )
-
-
-def _with_pool(sampler, place, data):
-    """Return a sampler that also draws from the user's own unlabeled rows, if there are any."""
-    if data.X_unlabeled is None:
-        return sampler
-    weight = None if data.unlabeled_weight is None else place.tensor(data.unlabeled_weight)
-    pool = Pool(place.kept(data.X_unlabeled), weight)
-    return pool if sampler is None else Mixture([pool, sampler])
 
 
 def prepared_net(net, run, estimator, place, data, n_classes):

@@ -53,6 +53,12 @@ def objective_of(X, *, sampler=GAUSSIAN, n_unlabeled=1.0, n_neighbors=1, full_ba
     )
 
 
+def anchors_of(objective, X, weight=None):
+    """Return the labeled and the unlabeled anchors of a batch; none of the latter as no rows."""
+    anchors = objective.anchors({"labeled": X}, objective.drawn(X, weight))
+    return anchors["labeled"], anchors.get("unlabeled", X[:0])
+
+
 def test_plain_training_is_the_cross_entropy_of_the_labeled_rows(batch):
     passes, weight = Passes(), torch.linspace(0.1, 1.9, 10, dtype=torch.float64)
     step = CrossEntropy()(passes, *batch, weight)
@@ -99,20 +105,20 @@ def test_the_loss_is_the_sum_of_its_terms(batch):
 
 @pytest.mark.parametrize(("n_unlabeled", "expected"), [(0, 0), (0.04, 1), (0.5, 5), (1, 10), (1.3, 13), (3, 30)])
 def test_the_number_of_unlabeled_points_may_be_a_fraction(batch, n_unlabeled, expected):
-    labeled, unlabeled = objective_of(batch[0], n_unlabeled=n_unlabeled).anchors(batch[0])
+    labeled, unlabeled = anchors_of(objective_of(batch[0], n_unlabeled=n_unlabeled), batch[0])
     assert labeled is batch[0]
     assert unlabeled.shape == (expected, 4)
 
 
 def test_unlabeled_points_come_from_the_rows_of_the_batch_in_equal_numbers(batch):
-    _, unlabeled = objective_of(batch[0], n_unlabeled=3, radius=1e-9).anchors(batch[0])
+    _, unlabeled = anchors_of(objective_of(batch[0], n_unlabeled=3, radius=1e-9), batch[0])
     torch.testing.assert_close(unlabeled, batch[0].repeat(3, 1), rtol=0, atol=1e-6)
 
 
 def test_weights_decide_how_often_a_row_is_an_anchor(batch):
     X, _ = batch
     weight = torch.tensor([0.0] * 5 + [1.0, 1.0, 2.0, 3.0, 3.0], dtype=X.dtype)
-    labeled, unlabeled = objective_of(X, radius=1e-9).anchors(X, weight)
+    labeled, unlabeled = anchors_of(objective_of(X, radius=1e-9), X, weight)
     for anchors in (labeled, unlabeled):
         counts = (torch.cdist(anchors, X) < 1e-6).sum(dim=0)
         assert counts.tolist() == [0, 0, 0, 0, 0, 1, 1, 2, 3, 3]

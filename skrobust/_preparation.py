@@ -1,0 +1,113 @@
+"""What is done to the labeled rows of a batch before anything else: augmentation, soft labels, mixtures.
+
+Each is a callable that maps rows, labels and row weights (None without) to others.
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmented:
+    """Transform the rows as images.
+
+    Parameters
+    ----------
+    transform : callable
+        Maps images, Tensor of shape (n, channels, height, width), and a generator to images of that shape.
+    image_shape : tuple of int
+    generator : torch.Generator
+    """
+
+    transform: object
+    image_shape: tuple
+    generator: torch.Generator
+
+    def __call__(self, X, y, weight):
+        """Return other rows with the same labels and weights."""
+        return self.transform(X.reshape(-1, *self.image_shape), self.generator).reshape(X.shape), y, weight
+
+    def check(self, rows):
+        """Raise a ValueError if the transform does not keep its promise: finite images of the same shape."""
+        images = rows.reshape(-1, *self.image_shape)
+        changed = self.transform(images, torch.Generator(device=rows.device).manual_seed(0))
+        shape = tuple(changed.shape) if isinstance(changed, torch.Tensor) else type(changed).__name__
+        if shape != tuple(images.shape) or not bool(changed.isfinite().all()):
+            raise ValueError(
+                f"augmentation={self.transform!r} returned {shape} for images of shape {tuple(images.shape)}: it must "
+                "return a tensor of that shape, of finite values."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftLabels:
+    """Turn class indices into probabilities, of which a share is spread evenly over all classes.
+
+    Parameters
+    ----------
+    n_classes : int
+    smoothing : float
+    """
+
+    n_classes: int
+    smoothing: float
+
+    def __call__(self, X, y, weight):
+        """Return the rows with soft labels, Tensor of shape (n, n_classes)."""
+        soft = functional.one_hot(y, self.n_classes).to(X.dtype)
+        return X, torch.lerp(soft, torch.full_like(soft, 1 / self.n_classes), self.smoothing), weight
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixup:
+    """Mix every row with another one of the batch, and their soft labels alike (Zhang et al., 2018).
+
+    Parameters
+    ----------
+    alpha : float
+        The share of a batch is drawn from Beta(alpha, alpha).
+    generator : torch.Generator
+        Source of the partners.
+    random : numpy.random.Generator
+        Source of the shares, which torch cannot draw from a generator of its own.
+    """
+
+    alpha: float
+    generator: torch.Generator
+    random: np.random.Generator
+
+    def __call__(self, X, y, weight):
+        """Return the mixed rows; a loss of theirs is the weighted sum of those for either label."""
+        share = self.random.beta(self.alpha, self.alpha)
+        partner = torch.randperm(len(X), generator=self.generator, device=X.device)
+        mixed = torch.lerp(X[partner], X, share)
+        if weight is None:
+            return mixed, torch.lerp(y[partner], y, share), None
+        own, others = share * weight, (1 - share) * weight[partner]
+        total = own + others
+        return mixed, (own[:, None] * y + others[:, None] * y[partner]) / total[:, None], total
+
+
+def make_preparation(estimator, row_shape, n_classes, generator, seed):
+    """Return what an estimator's parameters do to the labeled rows, a tuple of callables.
+
+    Raises
+    ------
+    ValueError
+        If there is an augmentation, but rows are no images.
+    """
+    steps = []
+    if estimator.augmentation is not None:
+        if row_shape is None:
+            raise ValueError(
+                f"augmentation={estimator.augmentation!r} needs images: give X as images, or set image_shape."
+            )
+        steps.append(Augmented(estimator.augmentation, row_shape, generator))
+    if estimator.label_smoothing or estimator.mixup:
+        steps.append(SoftLabels(n_classes, estimator.label_smoothing))
+    if estimator.mixup:
+        steps.append(Mixup(estimator.mixup, generator, np.random.default_rng(seed)))
+    return tuple(steps)
