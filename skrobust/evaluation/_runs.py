@@ -1,0 +1,142 @@
+"""Runs that have ended, in a file of JSON lines that outlives the process, and what tells one protocol from another."""
+
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import pickle
+import types
+from collections.abc import Mapping
+from numbers import Number
+
+import joblib
+import numpy as np
+
+
+def fingerprint(value):
+    """Return a short text that is the same for equal values, also in another process.
+
+    Parameters
+    ----------
+    value : object
+        Parameters, estimators or data. Of functions and classes only the names count.
+
+    Returns
+    -------
+    text : str
+
+    Raises
+    ------
+    TypeError
+        If it holds something that cannot be pickled.
+    """
+    return hashlib.sha256(json.dumps(_described(value)).encode()).hexdigest()[:16]
+
+
+def _described(value):
+    """Return what JSON can hold and tells a value from others."""
+    if value is None or isinstance(value, str | Number | np.bool_):
+        return [type(value).__name__ if isinstance(value, str) else "", str(value)]
+    if isinstance(value, Mapping):
+        pairs = sorted(value.items(), key=lambda pair: str(pair[0]))
+        return ["dict", [[_described(name), _described(entry)] for name, entry in pairs]]
+    if isinstance(value, list | tuple):
+        return ["list", [_described(entry) for entry in value]]
+    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+        return ["name", f"{value.__module__}.{value.__qualname__}"]
+    if isinstance(value, functools.partial):
+        return ["partial", _described([value.func, value.args, value.keywords])]
+    if hasattr(value, "get_params"):
+        return [_described(type(value)), _described(value.get_params(deep=False))]
+    return ["pickle", _hashed(value)]
+
+
+def _hashed(value):
+    if hasattr(value, "iloc"):
+        import pandas
+
+        # The hash of a frame's own pickle differs from one process to the next.
+        frame = pandas.DataFrame(value)
+        rows = pandas.util.hash_pandas_object(frame, index=False).to_numpy()
+        return joblib.hash([list(map(str, frame.columns)), list(map(str, frame.dtypes)), rows])
+    try:
+        return joblib.hash(value)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            f"path=... needs to know this run again, but {value!r} cannot be pickled: use functions and classes of a "
+            "module, or leave path=None."
+        ) from error
+
+
+class Runs:
+    """Records of runs in a file to which several processes may append.
+
+    The first line is the protocol; each further line is a record, written at once, when a run has ended.
+
+    Parameters
+    ----------
+    path : str or Path
+    protocol : dict of str to str
+        Name of a part of the protocol to its fingerprint.
+
+    Raises
+    ------
+    ValueError
+        If the file holds runs of another protocol, or something else.
+    """
+
+    def __init__(self, path, protocol):
+        self.path, self.protocol = pathlib.Path(path), protocol
+        lines = self._lines()
+        if not lines:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.add({"protocol": protocol})
+            return
+        found = lines[0].get("protocol")
+        if found is None:
+            raise ValueError(f"path={str(path)!r} is no file of compare_training: give the name of a new one.")
+        changed = sorted(name for name in {**found, **protocol} if found.get(name) != protocol.get(name))
+        if changed:
+            raise ValueError(
+                f"path={str(path)!r} holds runs of another protocol, which differs in {', '.join(changed)}: give "
+                "another path, or the same protocol."
+            )
+
+    def records(self):
+        """Return the records, in the order in which they were written."""
+        return [line for line in self._lines() if "protocol" not in line]
+
+    def add(self, record):
+        """Append a record, whole or not at all."""
+        line = json.dumps(record) + "\n"
+        with self.path.open("ab", buffering=0) as file:
+            # What a killed process left unfinished is no line of its own.
+            file.write((line if self._ends_with_line() else "\n" + line).encode())
+            os.fsync(file.fileno())
+
+    def _ends_with_line(self):
+        with self.path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if not size:
+                return True
+            file.seek(size - 1)
+            return file.read() == b"\n"
+
+    def _lines(self):
+        """Return what the lines hold, less those that are not whole."""
+        if not self.path.exists():
+            return []
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in map(_parsed, text.splitlines()) if line is not None]
+        if text.strip() and not lines:
+            raise ValueError(f"path={str(self.path)!r} is no file of compare_training: give the name of a new one.")
+        return lines
+
+
+def _parsed(line):
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) else None
