@@ -33,8 +33,8 @@ def cut_at(network, layer, rows):
     ------
     ValueError
         If no layer has this name; if the layer runs not at all or several times in a pass; if a connection leads around
-        it; if its output is not a tensor with a row for each row; or if the forward of a module around it cannot be
-        traced. The message lists the layers where a cut is possible.
+        it; if its output is not a tensor with a row for each row; if the forward of a module around it cannot be
+        traced; or if both halves together are not the network. The message lists the layers where a cut is possible.
 
     Notes
     -----
@@ -59,7 +59,8 @@ def cut_at(network, layer, rows):
         raise ValueError(f"layer={layer!r} is not a layer of {type(network).__name__}: {_remedy(network)}")
     twin = copy.deepcopy(network)
     try:
-        cuts = [_cut_in_mode(twin, layer, rows, training) for training in (False, True)]
+        with _same_random_numbers(rows):
+            cuts = [_cut_in_mode(twin, layer, rows, training) for training in (False, True)]
     except NoCutError as error:
         message = f"layer={layer!r} of {type(network).__name__} {error}: {_remedy(network)}"
         raise ValueError(message) from error.__cause__
@@ -123,39 +124,51 @@ def _cut_in_mode(twin, layer, rows, training):
         rows = torch.cat([rows, rows])  # batch normalization cannot train on one
     front, head = halves_of(twin, layer)
     with torch.no_grad():
-        values = front.values(twin, rows)
-        activations = values[front.end]
-        if not (isinstance(activations, torch.Tensor) and activations.ndim and len(activations) == len(rows)):
-            raise NoCutError("does not return one tensor with a row for each row")
-        modes = _modes_of(ancestors_of(twin, layer))
-        cut = Cut(twin, layer, tuple(activations.shape[1:]), {modes: (front, head.with_sizes(values, len(rows)))})
-        _check_equal(twin, cut, rows)
+        values = front.values(twin, rows.clone())
+    activations = values[front.end]
+    if not (isinstance(activations, torch.Tensor) and activations.ndim and len(activations) == len(rows)):
+        raise NoCutError("does not return one tensor with a row for each row")
+    modes = _modes_of(ancestors_of(twin, layer))
+    cut = Cut(twin, layer, tuple(activations.shape[1:]), {modes: (front, head.with_sizes(values, len(rows)))})
+    _check_equal(twin, cut, rows)
     return cut
 
 
 def _check_equal(network, cut, rows):
-    """Check that both halves together are the network, on rows and on twice as many of them."""
-    expected = _drawn_alike(network, rows)
-    outputs = _drawn_alike(lambda rows: cut.head(cut.encode(rows)), rows)
-    doubled = cut.head(cut.encode(rows).repeat(2, 1))
-    is_random = not _close(_drawn_alike(network, rows), expected)
-    if len(doubled) != 2 * len(rows) or not (is_random or _close(outputs, expected)):
-        raise NoCutError("cuts the network in halves that together give other logits than the network")
+    """Check that both halves together are the network: its logits, and what their gradient reaches."""
+    expected, reached = _outcome(network, network, rows)
+    outputs, reached_by_cut = _outcome(network, lambda rows: cut.head(cut.encode(rows)), rows)
+    if not _close(outputs, expected) and _close(_outcome(network, network, rows)[0], expected):
+        raise NoCutError("parts the network in halves that together return other logits than the network")
+    if reached_by_cut != reached:
+        raise NoCutError("lies in a module whose forward turns gradients off or on, which a cut cannot")
 
 
-def _drawn_alike(function, rows):
-    """Call a function of rows with random numbers that are the same in every such call."""
-    devices = [rows.device] if rows.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        return function(rows)
+def _outcome(network, function, rows):
+    """Return what a function makes of rows and, in training mode, to which parameters and rows gradients come."""
+    leaves = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rows = rows.detach().clone()
+    if rows.is_floating_point():
+        leaves.append(rows.requires_grad_())
+    with _same_random_numbers(rows), torch.enable_grad():
+        outputs = function(rows.clone())
+        if not (network.training and outputs.requires_grad):
+            return outputs.detach(), outputs.requires_grad
+        gradients = torch.autograd.grad(outputs.sum(), leaves, allow_unused=True)
+    return outputs.detach(), [gradient is not None for gradient in gradients]
+
+
+def _same_random_numbers(rows):
+    """Leave the random numbers of the device of rows as they were, to be drawn again."""
+    return torch.random.fork_rng(devices=[rows.device] if rows.device.type == "cuda" else [])
 
 
 def _close(outputs, expected):
+    if outputs.shape != expected.shape or outputs.dtype != expected.dtype:
+        return False
     tolerance = torch.finfo(expected.dtype).eps ** 0.5
     scale = expected.abs().max().item()
-    return outputs.shape == expected.shape and torch.allclose(
-        outputs, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True
-    )
+    return torch.allclose(outputs, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 def _remedy(network):
