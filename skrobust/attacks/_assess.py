@@ -9,6 +9,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from skrobust.attacks import _plan
+from skrobust.attacks._attacks import ATTACKS
 from skrobust.attacks._budget import Budget
 from skrobust.attacks._certified import certified_distance
 from skrobust.attacks._modes import modes_kept
@@ -62,7 +63,10 @@ def assess(estimator, X, y, attack="worst_case", *, threat_model, radii=None, ra
             radii = _check_radii(radii, budget.radius)
             pursuit = Pursuit(original, budget, surface, radii)
             plans = _plan.plans_for(pursuit, chosen, attack_params, radii)
+            if original.is_random and (chosen is None or chosen.follows_gradient):
+                plans = [(_in_expectation(steps), part) for steps, part in plans]
             seconds = _plan.run_all(pursuit, plans, np.random.default_rng(seed))
+            pursuit.judge()
             if original.is_random or not pursuit.finds_random_answers():
                 return Assessment(pursuit, threat_model, radii, tuple(seconds), seconds, reason)
             # Noise that shows near the boundary alone: what was found by chance does not count.
@@ -173,14 +177,18 @@ class Assessment:
 
     def clean(self):
         """Return which rows are answered rightly, as 0 or 1; the share of right answers where answers are random."""
-        original = self.pursuit.original
-        return original.share_right(original.rows, original.y)
+        return self.pursuit.shares_right(0.0) if self.is_random else (self.answers == self.y).astype(np.float64)
 
     def certified(self):
         """Return distances within which no attack can succeed, or None where no bound is known."""
         pursuit = self.pursuit
         bound = certified_distance(pursuit.original.estimator, pursuit.original.rows, pursuit.budget, pursuit.codes)
         return None if bound is None else np.where(self.answers == self.y, bound, 0.0)
+
+
+def _in_expectation(steps):
+    """Return steps for random answers, in which searches give way that take one lucky answer for a way out."""
+    return [step for step in steps if step.name not in ("square", "walk")] + [_plan.Step(ATTACKS["expectation"])]
 
 
 def _surface(estimator, X):

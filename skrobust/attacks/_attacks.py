@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
 from skrobust.attacks import _art, _gradient, _lattice, _minimum, _search, _segment, _surrogate, _trees, _walk
+from skrobust.attacks._expectation import expectation
 from skrobust.attacks._objectives import LOSSES
 
 POSITIVE = [Interval(Integral, 1, None, closed="left")]
@@ -112,6 +113,7 @@ BLACK_BOX = [
     Attack("nearest_other", _segment.nearest_other),
     Attack("square", _search.square),
     Attack("walk", _walk.walk),
+    Attack("expectation", expectation),
     Attack("hopskipjump", _art.hopskipjump),
     Attack("transfer", _surrogate.transfer),
     Attack("split_search", _trees.split_search),

@@ -26,6 +26,8 @@ def find_adversarial(estimator, X, y, attack="pgd", *, threat_model, random_stat
           FAB, and ART's Carlini and Wagner attack;
         - "noise", "square", "walk", "hopskipjump": only ask the estimator; random noise, a random search on scores, a
           walk along the boundary that needs answers alone, and ART's HopSkipJump, which does the same;
+        - "expectation": asks about random points and goes along the slope of the share of wrong answers, for estimators
+          whose answers are random;
         - "nearest_other": the way to the nearest row in X that is answered otherwise;
         - "split_search", "decision_tree", "lattice", "transfer": what suits trees and forests, a single tree, integers
           and one-hot groups, and a surrogate network;
@@ -91,7 +93,7 @@ def find_adversarial(estimator, X, y, attack="pgd", *, threat_model, random_stat
     found, distance = pursuit.nearest, assessment.distance
     if assessment.is_random:
         # Judged by draws that did not choose these rows.
-        found = pursuit.weakest_rows(assessment.radii[0])
+        found = pursuit.weakest(assessment.radii[0])
         is_wrong = assessment.robust(assessment.radii[0]) < 0.5
         distance = np.where(is_wrong, pursuit.budget.distance(found), np.inf)
     success = distance <= pursuit.reach()

@@ -67,6 +67,10 @@ class Original:
         self._scores = _best_scores(estimator)
         self.is_random, self.depends_on_batch = self._probe()
 
+    def ask(self, rows):
+        """Return one answer to each row."""
+        return self._answers(rows)
+
     def predict(self, rows):
         """Return the answers to rows; of random ones the most frequent."""
         if not self.is_random:
@@ -74,12 +78,12 @@ class Original:
         counts = np.stack([(self._fresh(rows) == label).sum(axis=0) for label in self.classes])
         return self.classes[counts.argmax(axis=0)]
 
-    def share_right(self, rows, y):
+    def share_right(self, rows, y, n_fresh=N_FRESH):
         """Return the share of fresh answers to each row that are y: 0 or 1 where answers are not random."""
         with _explained():
             if not self.is_random:
                 return (self._answers(rows) == y).astype(np.float64)
-            return (self._fresh(rows) == y).mean(axis=0)
+            return np.mean([self._answers(rows) == y for _ in range(n_fresh)], axis=0)
 
     def codes(self, answers):
         """Return answers as indices into the classes."""

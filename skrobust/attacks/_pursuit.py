@@ -1,11 +1,13 @@
 """The rows under attack, and the one door through which an adversarial row comes to count."""
 
 import contextlib
+import itertools
 
 import numpy as np
 
 from skrobust.attacks._original import N_FRESH
 from skrobust.attacks._threat_model import TOLERANCE
+from skrobust.attacks._weakest import Weakest
 
 # Halvings of the way from a row to its adversarial row.
 N_HALVINGS = 16
@@ -59,7 +61,9 @@ class Pursuit:
         self.n_queries = np.ones(n_rows, dtype=np.int64)
         self.notes = {}
         self._attack = ""
-        self._weakest = {radius: _Weakest(original) for radius in radii} if original.is_random else {}
+        self._judged = None
+        reaches = {radius: self.reach(radius) for radius in radii if radius < np.inf}
+        self._weakest = Weakest(original, reaches) if original.is_random else None
 
     @contextlib.contextmanager
     def by(self, attack):
@@ -76,11 +80,15 @@ class Pursuit:
 
     def stands(self, index, radius=None):
         """Return which of these rows were not fooled within a radius; where that is infinite, none is near enough."""
-        weakest = self._weakest.get(self.budget.radius if radius is None else radius)
-        if weakest is not None:
-            return weakest.share[index] > HARDLY_EVER_RIGHT
+        share = self._share_at(self.budget.radius if radius is None else radius)
+        if share is not None:
+            return share[index] > HARDLY_EVER_RIGHT
         reach = self.reach(radius)
         return self.distance[index] > (reach if reach < np.inf else 0.0)
+
+    def _share_at(self, radius):
+        """Return the share of right answers to the weakest rows within a radius, or None."""
+        return None if self._weakest is None else self._weakest.share.get(radius)
 
     def reach(self, radius=None):
         """Return the largest distance that counts as within a radius."""
@@ -117,9 +125,8 @@ class Pursuit:
         """Return what the original estimator gets wrong, of random answers most of the time."""
         share = self.original.share_right(candidates, self.original.y[index])
         self.count(index, N_FRESH if self.original.is_random else 1)
-        for radius, weakest in self._weakest.items():
-            near = distance <= self.reach(radius)
-            weakest.keep(index[near], candidates[near], share[near])
+        if self._weakest is not None:
+            self._weakest.keep(index, candidates, distance, share)
         return share < 0.5
 
     def finds_random_answers(self):
@@ -155,22 +162,27 @@ class Pursuit:
         """Return the rows at which a gradient vanished, a bool array of shape (n,)."""
         return self.notes.get("zero gradient", np.zeros(len(self.distance), dtype=bool))
 
+    def judge(self):
+        """Ask a random estimator afresh about the weakest rows: what chose them may have been luck."""
+        if self._weakest is not None:
+            self._judged = self._weakest.judged()
+
     def shares_right(self, radius):
         """Return the share of fresh answers, to the weakest row met within a radius, that are right."""
-        return self.original.share_right(self._weakest[radius].rows, self.original.y)
+        return self._judged[radius]
 
-    def weakest_rows(self, radius):
-        """Return the rows within a radius to which the fewest random answers were right."""
-        return self._weakest[radius].rows
+    def weakest(self, radius):
+        """Return the rows within a radius to which the fewest random answers were right, else the nearest fooled."""
+        return self.nearest if self._weakest is None else self._weakest.rows.get(radius, self.nearest)
 
     def push(self):
         """Offer rows beyond the weakest ones, where random answers are wrong more often, as far as the radii allow."""
-        index = np.arange(len(self.distance))
-        for radius, weakest in self._weakest.items():
-            budget = self.budget.at(radius)
-            for factor in PUSHES:
-                rows = self.original.rows
-                self.offer(index, budget.project(rows + factor * (weakest.rows - rows).astype(np.float64)))
+        if self._weakest is None:
+            return
+        index, rows = np.arange(len(self.distance)), self.original.rows
+        changes = [(weakest - rows).astype(np.float64) for weakest in self._weakest.rows.values()]
+        for radius, change, factor in itertools.product(self._weakest.rows, changes, PUSHES):
+            self.offer(index, self.budget.at(radius).project(rows + factor * change))
 
     def note(self, remark, index, value=True):
         """Remember that a remark is true of rows, or what it is of each."""
@@ -197,17 +209,3 @@ class Pursuit:
 
 def _is_right(original):
     return original.answers == original.y
-
-
-class _Weakest:
-    """For each row the counterpart to which the fewest random answers were right."""
-
-    def __init__(self, original):
-        self.rows = original.rows.copy()
-        self.share = original.share_right(original.rows, original.y)
-
-    def keep(self, index, candidates, share):
-        """Keep candidates that are weaker than what was met before."""
-        order = np.argsort(-share, kind="stable")
-        order = order[share[order] < self.share[index[order]]]
-        self.rows[index[order]], self.share[index[order]] = candidates[order], share[order]

@@ -19,6 +19,8 @@ MOST_ROWS = 6000
 N_COPIES = 4
 HIDDEN_LAYER_SIZES = (128,)
 MOST_EPOCHS = 10
+# Weight decay where answers are random, whose noise is not to be learned.
+SMOOTH = 1.0
 # The network learns anew, so many times in all, with the points that fooled it alone (Papernot et al., 2017).
 N_LESSONS = 3
 # Without a radius: radii that are these quantiles of the distances known, the nearest for the nearest rows.
@@ -46,7 +48,7 @@ def transfer(pursuit, index, radius, rng, *, max_iter=30):
         rows, codes = _lessons(pursuit, part, part_radius, rng)
         for _ in range(N_LESSONS):
             surface = _trained(pursuit, rows, codes, rng)
-            part = part[pursuit.distance[part] > part_radius]
+            part = part[pursuit.stands(part, part_radius)]
             if surface is None or not len(part):
                 break
             imitated = Imitated(pursuit, surface)
@@ -132,6 +134,7 @@ def _trained(pursuit, rows, codes, rng):
         max_iter=MOST_EPOCHS,
         batch_size=min(128, len(rows)),
         learning_rate_init=5e-3,
+        alpha=SMOOTH if pursuit.original.is_random else 1e-4,
         random_state=int(rng.integers(2**31)),
     )
     with warnings.catch_warnings():
@@ -144,7 +147,9 @@ def _lessons(pursuit, index, radius, rng):
     """Return rows and copies of them moved at random, and what the estimator answers to each, as codes."""
     original = pursuit.original
     asked, space = space_around(pursuit, index, radius)
-    n_copies = int(np.clip(MOST_ROWS // max(1, len(asked)), 1, N_COPIES))
+    # Of random answers the network learns the shares, from many single ones.
+    most = MOST_ROWS if original.is_random else N_COPIES
+    n_copies = int(np.clip(MOST_ROWS // max(1, len(asked)), 1, most))
     each = np.repeat(np.arange(len(asked)), n_copies)[:MOST_ROWS]
     space = space.take(each)
     # From near the row to well beyond the radius: the boundary that is looked for is not behind the rows only.
@@ -155,7 +160,7 @@ def _lessons(pursuit, index, radius, rng):
     more = np.concatenate([copies, found])
     rows, answers = original.rows, original.answers
     if len(more):
-        rows, answers = np.concatenate([rows, more]), np.concatenate([answers, original.predict(more)])
+        rows, answers = np.concatenate([rows, more]), np.concatenate([answers, original.ask(more)])
     chosen = rng.permutation(len(rows))[:MOST_ROWS]
     return rows[chosen].astype(np.float64), original.codes(answers[chosen])
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
 
-from skrobust.attacks._assess import Assessment
+from skrobust.attacks._assess import Assessment, global_states
 from skrobust.metrics._control import ONE_STEP, WITHOUT_RADIUS, Control, follows_gradient
 from skrobust.metrics._parameters import radius_of
 from skrobust.torchify import to_torch
@@ -83,7 +83,8 @@ def flags_of(evidence):
 
 def cheap_flags(estimator, assessment):
     """Return the names of the flags that show without further attacks."""
-    return list(flags_of(Evidence(estimator, assessment)))
+    with global_states(0):
+        return list(flags_of(Evidence(estimator, assessment)))
 
 
 def gradient_share(assessment):

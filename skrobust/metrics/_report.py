@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from tqdm import tqdm
 
-from skrobust.attacks._assess import assess
+from skrobust.attacks._assess import assess, global_states
 from skrobust.metrics import _render
 from skrobust.metrics._card import card_of
 from skrobust.metrics._control import control_attacks, run_control
@@ -94,11 +94,11 @@ def robustness_report(
     check_count("n_control", n_control)
     radii = _radii(eps_factors, threat_model)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
-    with tqdm(desc="Attacking", unit="attack", disable=not verbose) as bar:
+    with global_states(seed), tqdm(desc="Attacking", unit="attack", disable=not verbose) as bar:
         result = _attacked(estimator, X, y, attack, threat_model, radii, seed, bar)
         index = _some_rows(result.n, n_control, seed)
         control = _controlled(estimator, X, y, result, index, seed, bar)
-    flags = flags_of(Evidence(estimator, result, control))
+        flags = flags_of(Evidence(estimator, result, control))
     settings = {"attack": str(attack), "random_state": random_state, "n_control": len(index)}
     return _report(result, control, flags, settings, time.perf_counter() - start)
 
