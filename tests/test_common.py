@@ -5,10 +5,18 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from skrobust import OffSupportRobustClassifier
+from skrobust.adversary import FGSM, PGD
+from skrobust.penalties import Jacobian
 from skrobust.unlabeled import Uniform
 
 WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
+STARTS = "every row has its own random start, a repeated one others"
 NO_BALANCE = "partial_fit cannot balance classes of which it sees one chunk, and says so"
+
+
+def mean_square(anchors, logits, neighborhood):
+    return logits.square().mean()
+
 
 # Parameters of each variant, and the checks that cannot hold there, with the reason.
 VARIANTS = {
@@ -18,6 +26,20 @@ VARIANTS = {
     "extrapolation": ({"unlabeled": "extrapolation", "noise_units": "std"}, {}),
     "labeled only": ({"unlabeled": None, "lr_schedule": "constant", "optimizer": "adam"}, {}),
     "sampler": ({"unlabeled": Uniform(0.5), "net_params": {"module__activation": nn.CELU}}, {}),
+    "worst direction": ({"neighbors": "adversarial", "n_unlabeled": 0}, {}),
+    "jacobian": ({"penalty": "jacobian"}, {}),
+    "exact jacobian": ({"penalty": Jacobian(-1, anchors=("labeled", "unlabeled")), "smoothness": 1e-3}, {}),
+    "input gradient": ({"penalty": "input_gradient"}, {}),
+    "curvature": ({"penalty": "curvature"}, {}),
+    "virtual adversarial": ({"penalty": "virtual_adversarial"}, {}),
+    "stability": ({"penalty": "stability"}, {}),
+    "uniform confidence": ({"penalty": "uniform_confidence"}, {}),
+    "function": ({"penalty": mean_square}, {}),
+    "adversary": ({"adversary": FGSM(random_start=False)}, {}),
+    "adversary alone": ({"adversary": PGD(random_start=False, max_iter=2, norm=2, weight=1), "penalty": None}, {}),
+    "trades": ({"adversary": "trades", "smoothness": 0}, {WEIGHTS: STARTS}),
+    "label smoothing": ({"label_smoothing": 0.1}, {}),
+    "mixup": ({"mixup": 0.2}, {WEIGHTS: "every row has its own partner, a repeated one others"}),
     "warm start": (
         {"warm_start": True},
         {"check_supervised_y_2d": "it fits twice and expects the same, but the second fit goes on from the first"},
