@@ -54,6 +54,7 @@ def fetch_mnist(path=None, *, data_home=None):
     >>> from skrobust.datasets import fetch_mnist
     >>> images, y, file = np.zeros((5, 28, 28), dtype=np.uint8), np.arange(5), io.BytesIO()
     >>> np.savez(file, X_train=images, y_train=y, X_test=images[:2], y_test=y[:2])
+    >>> start = file.seek(0)
     >>> fetch_mnist(file).X_train.shape
     (5, 28, 28)
     """
@@ -178,8 +179,8 @@ def adapt_images(images, image_shape, *, normalize="range", reference=None, clip
     reference : array-like of shape (m, *image_shape), default=None
         The classifier's own images, in [0, 1].
     clip : bool, default=True
-        Whether to bring what "standardize" takes out of [0, 1] back to its ends; mean and spread are then only about
-        those of the reference.
+        Whether to bring what "standardize" takes out of [0, 1] back to its ends, which moves mean and spread away from
+        those of the reference again.
 
     Returns
     -------

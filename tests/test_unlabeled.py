@@ -9,7 +9,7 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KernelDensity
 
 from skrobust.data import Moments
@@ -282,6 +282,32 @@ def test_a_grid_search_reaches_the_pool_of_a_fitted_generator(quick, blobs):
     search = GridSearchCV(quick(unlabeled=FromGenerator(wide)), {"unlabeled__pool_size": [5, 50]}, cv=2).fit(X, y)
     assert search.best_estimator_.unlabeled.generator.means_ is wide.means_
     assert (search.cv_results_["mean_test_score"] > 0.3).all()
+
+
+def test_a_fit_draws_one_pool_from_a_bare_generator(quick, blobs):
+    X, y = blobs
+    witness = Witness(lambda n: 3 * np.random.default_rng(0).normal(size=(n, 4)))
+    clf = quick(unlabeled=witness).fit(X, y)
+    assert witness.asked == [10_000]
+    assert clf.off_support_fraction_ > 0.5
+    assert clf.unlabeled is witness
+
+
+def test_a_fit_with_a_generator_repeats_itself(quick, blobs):
+    X, y = blobs
+    unseeded = GaussianMixture(2).fit(3 * X)
+    first, again = (quick(unlabeled=unseeded).fit(X, y).predict_proba(X) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert (quick(unlabeled=unseeded, random_state=1).fit(X, y).predict_proba(X) != first).any()
+
+
+def test_a_bare_generator_that_cross_validation_has_unfitted_names_the_remedy(quick, blobs):
+    X, y = blobs
+    clf = quick(unlabeled=GaussianMixture().fit(3 * X))
+    with pytest.raises(ValueError, match=r"is not fitted yet.* give it as FromGenerator\(generator\)"):
+        cross_val_score(clf, X, y, cv=2, error_score="raise")
+    clf.set_params(unlabeled=FromGenerator(clf.unlabeled))
+    assert cross_val_score(clf, X, y, cv=2).shape == (2,)
 
 
 def test_bare_generators_are_told_from_samplers(X):
