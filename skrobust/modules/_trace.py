@@ -94,28 +94,42 @@ def _traced(network, inner):
 
 
 def _head(cut, before, behind, output):
-    """Return the part behind a cut, with those steps before it that do not depend on the rows."""
-    sizes, repeated = [], []
+    """Return the part behind a cut."""
+    needs = _Needs(before)
+    sizes = [node for node in behind if _reads_shape(node) and node.args[0] in before]
+    steps = [node for node in behind if node not in sizes]
+    for node in (*steps, output):
+        needs.add_inputs(node)
+    return Part(cut, needs.repeated + steps, output.args[0], dict.fromkeys(sizes + needs.sizes))
 
-    def gather(node):
-        """Collect what is needed of the steps before the cut."""
-        if node not in before or node in sizes or node in repeated:
-            return
+
+class _Needs:
+    """What the steps behind a cut need of those before it: sizes, and steps that do not depend on the rows."""
+
+    def __init__(self, before):
+        self.before = before
+        self.sizes = []
+        self.repeated = []
+
+    def add_inputs(self, node):
+        """Add what a step takes from before the cut."""
+        for given in node.all_input_nodes:
+            if given in self.before and given not in (*self.sizes, *self.repeated):
+                self._add(given)
+
+    def _add(self, node):
         if _reads_shape(node):
-            sizes.append(node)
-        elif node.op == "get_attr" or (node.op in ("call_function", "call_method") and node.all_input_nodes):
-            for given in node.all_input_nodes:
-                gather(given)
-            repeated.append(node)
+            self.sizes.append(node)
+        elif _is_function(node):
+            self.add_inputs(node)
+            self.repeated.append(node)
         else:
             raise NoCutError("has a connection around it, so that its activations alone do not determine the logits")
 
-    sizes += [node for node in behind if _reads_shape(node) and node.args[0] in before]
-    behind = [node for node in behind if node not in sizes]
-    for node in (*behind, output):
-        for given in node.all_input_nodes:
-            gather(given)
-    return Part(cut, repeated + behind, output.args[0], dict.fromkeys(sizes))
+
+def _is_function(node):
+    """Return whether a step is a parameter or a function of what other steps return."""
+    return node.op == "get_attr" or (node.op in ("call_function", "call_method") and bool(node.all_input_nodes))
 
 
 def _reads_shape(node):
