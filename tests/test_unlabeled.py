@@ -427,7 +427,6 @@ def test_what_has_no_radius_is_refused(params, message, rng):
 
 
 @pytest.mark.parametrize("X", [np.ones((5, 2)), np.array([[1.0], [np.nan]]), np.array([[1.0], [np.inf]])])
-@pytest.mark.filterwarnings("ignore:invalid value")
 def test_rows_without_spread_or_numbers_have_no_scale(X):
     with pytest.raises(ValueError, match=r"X has the data scale .*: give rows that are not all equal, without missing"):
         off_support_scale(X)
@@ -438,6 +437,13 @@ def test_fewer_than_two_rows_have_no_distances(X):
     for function in (off_support_scale, pairwise_distance_histogram):
         with pytest.raises(ValueError, match=r"X of shape .* has no pairs of rows: give an array of at least two rows"):
             function(X)
+
+
+@pytest.mark.parametrize("params", [{"max_rows": 1}, {"n_queries": 0}])
+def test_too_few_rows_to_look_at_are_refused(params, rng):
+    for function in (off_support_scale, pairwise_distance_histogram):
+        with pytest.raises(ValueError, match=r"max_rows=.* and n_queries=.* leave no distances: use at least 2 rows"):
+            function(noisy_grid(rng, 5), **params)
 
 
 def test_two_points_have_one_distance():

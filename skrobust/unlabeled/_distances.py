@@ -21,16 +21,20 @@ def distances(points, rows):
     return torch.cdist(points - origin, rows - origin, compute_mode="use_mm_for_euclid_dist")
 
 
-def random_rows(X, max_rows, rng):
+def random_rows(X, max_rows, n_queries, rng):
     """Return the indices of at most `max_rows` rows, in random order.
 
     Raises
     ------
     ValueError
-        If X has fewer than two dimensions or two rows.
+        If X has fewer than two dimensions or two rows, or fewer are asked for.
     """
     if X.ndim < 2 or len(X) < 2:
         raise ValueError(f"X of shape {X.shape} has no pairs of rows: give an array of at least two rows.")
+    if max_rows < 2 or n_queries < 1:
+        raise ValueError(
+            f"max_rows={max_rows!r} and n_queries={n_queries!r} leave no distances: use at least 2 rows and 1 query."
+        )
     return rng.permutation(len(X))[:max_rows]
 
 
@@ -57,7 +61,8 @@ def rows_at(X, chosen, estimator, layer):
     """
     at_layer = estimator is not None or layer is not None
     rows = layer_activations(estimator, layer, X[chosen]) if at_layer else X[chosen].reshape(len(chosen), -1)
-    moments = Moments.of(rows if at_layer else X.reshape(len(X), -1))
+    with np.errstate(invalid="ignore", over="ignore"):  # told in the next lines
+        moments = Moments.of(rows if at_layer else X.reshape(len(X), -1))
     if not 0 < moments.data_scale < math.inf:
         raise ValueError(
             f"X has the data scale {moments.data_scale}: give rows that are not all equal, without missing or infinite "
@@ -179,7 +184,7 @@ def pairwise_distance_histogram(
     if units not in ("data_scale", "raw"):
         raise ValueError(f"units={units!r} is unknown: use 'data_scale' or 'raw'.")
     X = np.asarray(X)
-    chosen = random_rows(X, max_rows, np.random.default_rng(random_state))
+    chosen = random_rows(X, max_rows, n_queries, np.random.default_rng(random_state))
     codes = None if y is None else _codes(y, X)[chosen]
     rows, moments = rows_at(X, chosen, estimator, layer)
     unit = moments.data_scale if units == "data_scale" else 1.0

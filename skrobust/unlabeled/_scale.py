@@ -126,7 +126,7 @@ def off_support_scale(
     if not 0 < share < 1:
         raise ValueError(f"share={share!r} must lie between 0 and 1, both excluded.")
     X, rng = np.asarray(X), np.random.default_rng(random_state)
-    rows, moments = rows_at(X, random_rows(X, max_rows, rng), estimator, layer)
+    rows, moments = rows_at(X, random_rows(X, max_rows, n_queries, rng), estimator, layer)
     seed = int(rng.integers(2**31 - 1))
     support = Support.from_moments(moments, noise_units=noise_units, dtype=rows.dtype, device=rows.device)
     source = prepared_sampler(resolve_sampler(sampler, parameter="sampler"), torch.from_numpy, rows.shape[1], seed)
