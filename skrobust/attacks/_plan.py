@@ -156,8 +156,9 @@ def _worst_case(pursuit):
         Step(ATTACKS["apgd_targeted"], {"n_targets": 3}),
         # The random search starts on the way to the nearest adversarial rows, which this one finds.
         Step(ATTACKS["minimum_norm"], {"n_targets": 2}),
-        Step(ATTACKS["square"], n_tried=N_TRIED),
-        # Where gradients mislead, a second start along them finds rows that the first one missed.
+        Step(ATTACKS["square"], {"max_queries": 2000}, n_tried=N_TRIED),
+        # Other starts find rows that the first ones missed: always some, and many where gradients mislead.
+        Step(ATTACKS["apgd_targeted"], {"n_targets": 3, "n_tried": 3}),
         Step(ATTACKS["apgd"], {"num_random_init": 2}, n_tried=N_TRIED),
         *_on_splits(pursuit),
         *_blind(),
