@@ -270,7 +270,7 @@ def test_processes_give_the_same_figures(data, tmp_path):
 
 SCRIPT = textwrap.dedent(
     """
-    import os, signal, sys
+    import os, pathlib, signal, sys
     import pandas as pd
     from sklearn.datasets import make_classification
     from sklearn.linear_model import SGDClassifier
@@ -278,7 +278,7 @@ SCRIPT = textwrap.dedent(
 
     class Mortal(SGDClassifier):
         def fit(self, X, y):
-            done = len(open(sys.argv[1]).read().splitlines()) - 1
+            done = len(pathlib.Path(sys.argv[1]).read_text().splitlines()) - 1
             if str(done) == os.environ.get("DIES_AFTER"):
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().fit(X, y)

@@ -55,22 +55,26 @@ def named_attacks(attacks):
     TypeError
         If an attack is of a wrong type, or has no such parameter.
     """
-    if isinstance(attacks, str) or callable(attacks):
-        attacks = [attacks]
-    if not isinstance(attacks, Mapping):
-        names = [attack if isinstance(attack, str) else getattr(attack, "__name__", repr(attack)) for attack in attacks]
-        if len(set(names)) < len(names):
-            raise ValueError(f"attacks={attacks!r} has a name twice: pass a dict, with a name for each.")
-        attacks = dict(zip(names, attacks, strict=True))
+    attacks = attacks if isinstance(attacks, Mapping) else _by_own_name(attacks)
     if not attacks:
         raise ValueError(f"attacks={attacks!r} is empty: name at least one, such as 'worst_case'.")
-    named = {
-        str(name): [_pair(entry) for entry in (entries if isinstance(entries, list | tuple) else [entries])]
-        for name, entries in attacks.items()
-    }
+    named = {str(name): _pairs(entries) for name, entries in attacks.items()}
     for attack, params in (pair for pairs in named.values() for pair in pairs):
         check_attack(attack, params)
     return named
+
+
+def _by_own_name(attacks):
+    """Return a sequence of attacks, or a single one, as a dict."""
+    attacks = [attacks] if isinstance(attacks, str) or callable(attacks) else list(attacks)
+    names = [attack if isinstance(attack, str) else getattr(attack, "__name__", repr(attack)) for attack in attacks]
+    if len(set(names)) < len(names):
+        raise ValueError(f"attacks={attacks!r} has a name twice: pass a dict, with a name for each.")
+    return dict(zip(names, attacks, strict=True))
+
+
+def _pairs(entries):
+    return [_pair(entry) for entry in (entries if isinstance(entries, list | tuple) else [entries])]
 
 
 def _pair(entry):

@@ -177,11 +177,13 @@ def boundary_table(
     y : array-like of shape (n,), default=None
         True labels, with which misclassified rows have the distance 0. None takes each model's own answers.
     directions : sequence of str, default=("adversarial", "random", "off_support")
-        As in :func:`skrobust.metrics.boundary_distance`. All but "adversarial" ask the classifier equally often.
+        As in :func:`skrobust.metrics.boundary_distance`. All but "adversarial" look along as many rays, at
+        the same points of each.
     quantiles : sequence of float, default=(0.1, 0.5, 0.9)
         Of the distances of all rows and rays. They are distances that occur: none is interpolated.
     rows : {"all", "correct"}, default="all"
-        Whether to take all rows, or only those that every model answers rightly, which needs `y`.
+        Whether to take all rows, or only those that every model answers rightly, which needs `y`, and keeps accuracy
+        out of the distances.
     random_state : int, RandomState instance or None, default=0
         Seed of rays and attacks, the same for every model.
     n_jobs : int, default=None

@@ -15,7 +15,9 @@ from skrobust.unlabeled import Support, resolve_sampler
 
 # The first point of a ray that is looked at, as a share of the last.
 NEAREST = 1e-3
-N_HALVINGS = 24
+# Crossings are bisected up to this relative error, or as often as this.
+PRECISION = 1e-6
+MOST_HALVINGS = 50
 # Numbers in the points that are asked about at a time.
 CHUNK_NUMBERS = 2**22
 # How often a sampler may return the row itself before there is no direction.
@@ -131,8 +133,9 @@ def boundary_distance(
             f"max_distance={max_distance!r} takes the distance of rows of X_reference, which are all alike: set it."
         )
     sampler = resolve_sampler(sampler, parameter="sampler")
-    ways = np.stack([DIRECTIONS[directions](rays, sampler, radius) for _ in range(n_directions)], axis=1)
-    return _summarized(rays.crossings(ways, np.geomspace(NEAREST * farthest, farthest, n_grid)), farthest)
+    grid = np.geomspace(NEAREST * farthest, farthest, n_grid)
+    distances = [rays.crossings(DIRECTIONS[directions](rays, sampler, radius), grid) for _ in range(n_directions)]
+    return _summarized(np.stack(distances, axis=1), farthest)
 
 
 def _summarized(distance, farthest):
@@ -200,41 +203,39 @@ class _Rays:
         return float(np.sqrt(np.mean(gaps**2)))
 
     def crossings(self, ways, grid):
-        """Return the distances at which answers change, of shape (n, n_directions), inf where they do not.
+        """Return the distances at which answers change, of shape (n,), inf where they do not.
 
         Parameters
         ----------
-        ways : ndarray of shape (n, n_directions, n_moving)
+        ways : ndarray of shape (n, n_moving)
             Directions, of any length but 0.
         grid : ndarray of shape (n_grid,)
             Ascending.
         """
-        lengths = np.linalg.norm(ways, ord=self.norm, axis=2, keepdims=True)
-        if not (lengths > 0).all():
-            row = int(np.argwhere(lengths == 0)[0, 0])
+        lengths = np.linalg.norm(ways, ord=self.norm, axis=1, keepdims=True)
+        if not lengths.all():
             raise ValueError(
-                f"sampler returns row {row} of X itself, {N_DRAWS} times over, so that there is no direction: give "
-                "another sampler, or more rows as X_reference."
+                f"sampler returns row {lengths.argmin()} of X itself, {N_DRAWS} times over, so that there is no "
+                "direction: give another sampler, or more rows as X_reference."
             )
-        n_rows, n_ways, _ = ways.shape
-        crossing = self._search(np.arange(n_rows).repeat(n_ways), (ways / lengths).reshape(n_rows * n_ways, -1), grid)
-        is_wrong = self.original.answers != self.original.y
-        return np.where(is_wrong[:, np.newaxis], 0.0, crossing.reshape(n_rows, n_ways))
+        is_right = self.original.answers == self.original.y
+        return np.where(is_right, self._search(np.flatnonzero(is_right), ways / lengths, grid), 0.0)
 
-    def _search(self, rows, ways, grid):
-        """Return the distance at which the answer changes on each ray, of shape (n_rays,); inf where it does not."""
-        low, high = np.full(len(rows), np.inf), np.full(len(rows), np.inf)
-        still, before = np.arange(len(rows)), 0.0
+    def _search(self, still, ways, grid):
+        """Return the distances at which the answers to these rows change; inf for others and where they do not."""
+        low, high, before = np.zeros(len(ways)), np.full(len(ways), np.inf), 0.0
         for t in grid:
-            has_changed = self._changes(rows[still], ways[still], np.full(len(still), t))
+            has_changed = self._changes(still, ways[still], np.full(len(still), t))
             low[still[has_changed]], high[still[has_changed]] = before, t
             still, before = still[~has_changed], t
-        found = np.flatnonzero(np.isfinite(high))
-        for _ in range(N_HALVINGS):
-            middle = (low[found] + high[found]) / 2
-            has_changed = self._changes(rows[found], ways[found], middle)
-            low[found] = np.where(has_changed, low[found], middle)
-            high[found] = np.where(has_changed, middle, high[found])
+        for _ in range(MOST_HALVINGS):
+            unsure = np.flatnonzero(np.isfinite(high) & ~(high - low <= PRECISION * high))
+            if not len(unsure):
+                break
+            middle = (low[unsure] + high[unsure]) / 2
+            has_changed = self._changes(unsure, ways[unsure], middle)
+            low[unsure] = np.where(has_changed, low[unsure], middle)
+            high[unsure] = np.where(has_changed, middle, high[unsure])
         return high
 
     def _changes(self, rows, ways, t):
