@@ -180,6 +180,90 @@ def test_normalized_batches_raise_their_flag(wine, mlp):
     assert "batch_dependent_output" in report.flags
 
 
+@pytest.mark.parametrize(
+    ("change", "flag"), [(noisy, "random_output"), (lambda X: X - X[:1], "batch_dependent_output")]
+)
+def test_what_no_row_can_rely_on_shows_under_the_worst_case(wine, mlp, change, flag):
+    X, y = wine[1][:12], wine[3][:12]
+    report = robustness_report(Asked(mlp, change), X, y, ThreatModel(0.4), eps_factors=(0, 1), n_control=2)
+    assert flag in report.flags
+    assert report.route == {"black-box": 1.0}
+    # The curve ends where attacks did: beyond, there is no telling what share of random answers is right.
+    assert flag != "random_output" or list(report.summary.index) == [0, 0.4]
+
+
+def six_times(X):
+    return np.tile(X, 6)
+
+
+def hiding(classifier):
+    return make_pipeline(FunctionTransformer(six_times), FunctionTransformer(np.sort), classifier)
+
+
+class Stubborn(LogisticRegression):
+    """Answers otherwise than its coefficients say."""
+
+    def predict(self, X):
+        return np.roll(self.classes_, 1)[super().predict(X)]
+
+
+HIDDEN = {
+    "a step too wide for finite differences": hiding(LogisticRegression(max_iter=1000)),
+    "a step that looks at other rows": make_pipeline(
+        FunctionTransformer(lambda X: X - X.mean(axis=0)), GridSearchCV(LogisticRegression(), {}, cv=2)
+    ),
+    "an overridden predict": Stubborn(),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_gradients_that_are_hidden_raise_their_flag(wine, name):
+    clf = HIDDEN[name].fit(wine[0], wine[2])
+    X = wine[1][:24]
+    report = robustness_report(clf, X, clf.predict(X), ThreatModel(0.4), eps_factors=(1,), n_control=2)
+    assert "missing_gradient" in report.flags
+    assert "register a converter" in report.flags["missing_gradient"].lower()
+    assert report.route == {"black-box": 1.0}
+
+
+def test_what_never_had_gradients_misses_none(wine):
+    forest = hiding(RandomForestClassifier(5, random_state=0))
+    result = assess(forest.fit(wine[0], wine[2]), wine[1], wine[3], "noise", threat_model=ThreatModel(0.4))
+    assert cheap_flags(forest, result) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "is_unfinished"),
+    [
+        ({}, False),
+        ({"max_iter": 20, "eps_step": 0.004}, True),
+        ({"max_iter": 20, "eps_step": 0.02}, True),
+        ({"max_iter": 100, "eps_step": 0.02}, False),
+    ],
+)
+def test_too_few_steps_raise_their_flag(wine, mlp, params, is_unfinished):
+    scores = make_robustness_scorers("pgd", eps_grid=[0.4], **params)(mlp, wine[1], wine[3])
+    assert scores["unflagged"] == (not is_unfinished)
+    result = assess(mlp, wine[1], wine[3], "pgd", threat_model=ThreatModel(0.4), **params)
+    assert cheap_flags(mlp, result) == ["optimization_unfinished"] * is_unfinished
+    # Rows that were never finished are no proof: more steps fool more of them.
+    finished = assess(mlp, wine[1], wine[3], "apgd", threat_model=ThreatModel(0.4)).robust(0.4).mean()
+    assert result.robust(0.4).mean() >= finished - 0.02 + 0.1 * is_unfinished
+
+
+def ridge(X):
+    """Return logits that rise along a bent ridge only, on which steps straight ahead get nowhere."""
+    length, angle = X.norm(dim=1), torch.atan2(X[:, 1], X[:, 0])
+    rise = torch.exp(angle / torch.pi) - (length - 1.5) ** 2
+    return torch.stack([torch.full_like(rise, 9.0), rise, torch.full_like(rise, -9.0)], dim=1)
+
+
+def test_a_bent_ridge_raises_the_flag_of_unfinished_attacks(rng):
+    clf, X = Net(ridge), rng.normal(size=(100, 2)) / 1000
+    result = assess(clf, X, clf.predict(X), "apgd", threat_model=ThreatModel(2.0, norm=2))
+    assert cheap_flags(clf, result) == ["optimization_unfinished"]
+
+
 HONEST = {
     "logistic": LogisticRegression(),
     "network": MLPClassifier((30,), max_iter=1000, random_state=0),

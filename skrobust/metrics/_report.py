@@ -50,7 +50,7 @@ def robustness_report(
         What the attacks have to keep to. Its units must be numbers: see ``ThreatModel.resolve``.
     eps_factors : sequence of float, default=(0, 0.25, 0.5, 1, 2, 4)
         Multiples of the eps of the threat model at which rows are attacked. Where rows stand at the largest, the curve
-        goes on in doublings until it reaches 0, by the distances found.
+        goes on in doublings until it reaches 0, by the distances found, unless answers are random.
     attack : str, ART attack class or callable, default="worst_case"
         As in :func:`skrobust.attacks.find_adversarial`.
     n_control : int, default=100
@@ -316,8 +316,11 @@ def _stands(result, radius):
 
 def _curve(result):
     """Return the radii that were attacked, and further ones up to where no row stands of which a way out is known."""
-    known = result.distance[np.isfinite(result.distance)]
-    farthest, tried = known.max(initial=0.0), [radius for radius in result.radii if radius < np.inf]
+    tried = [radius for radius in result.radii if radius < np.inf]
+    if result.is_random:
+        # Distances tell where most answers are wrong, not how many.
+        return tried
+    farthest = result.distance[np.isfinite(result.distance)].max(initial=0.0)
     n_doublings = np.ceil(np.log2(max(farthest / tried[-1], 1.0)))
     return tried + [tried[-1] * 2.0**k for k in range(1, 1 + min(MOST_DOUBLINGS, int(n_doublings)))]
 
