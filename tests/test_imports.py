@@ -15,7 +15,7 @@ FILES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 # Those that know torch and one another only; sklearn.base lends them get_params and set_params.
-TORCH_FACE = ("losses", "penalties", "unlabeled", "data", "modules")
+TORCH_FACE = ("_norms", "losses", "penalties", "unlabeled", "adversary", "augment", "data", "modules")
 TORCH_ONLY = {"torch", "numpy", "sklearn.base", *(f"skrobust.{name}" for name in TORCH_FACE)}
 
 
@@ -69,6 +69,13 @@ def test_nothing_knows_the_classifier(module):
 @pytest.mark.parametrize("module", [module for module in FILES if not part_of(module, "attacks")])
 def test_only_attacks_know_art(module):
     assert not [name for name in imported(FILES[module]) if is_within(name, ["art"])]
+
+
+@pytest.mark.parametrize("module", [module for module in FILES if part_of(module, "evaluation")])
+def test_evaluation_knows_metrics_and_attacks(module):
+    own = {name for name in imported(FILES[module]) if is_within(name, ["skrobust"])}
+    known = ("evaluation", "metrics", "attacks", "torchify", "_version")
+    assert not [name for name in own if not part_of(name, *known)]
 
 
 @pytest.mark.parametrize("module", FILES)

@@ -123,6 +123,15 @@ def test_rho_counts_in_the_units_of_distances(linear, two_classes):
     assert rho_adv_score(linear, X, y, threat_model=scaled) == pytest.approx(rho_adv_score(linear, X, y), rel=1e-3)
 
 
+def test_rho_takes_the_norm_of_the_threat_model(linear, two_classes):
+    X, y = two_classes
+    threat_model = ThreatModel(norm=np.inf)
+    with_model = rho_adv_score(linear, X, y, threat_model=threat_model, return_details=True)
+    alone = rho_adv_score(linear, X, y, norm=np.inf, return_details=True)
+    assert (with_model.per_sample == alone.per_sample).all()
+    assert with_model.score != rho_adv_score(linear, X, y)
+
+
 def test_rho_is_no_mean_over_infinities(two_classes):
     X, y = two_classes
     constant = DummyClassifier(strategy="constant", constant=1).fit(X, y)

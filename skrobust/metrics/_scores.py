@@ -222,7 +222,7 @@ def rho_adv_score(
     X,
     y,
     *,
-    norm=2,
+    norm=None,
     threat_model=None,
     attack="worst_case",
     sample_weight=None,
@@ -240,8 +240,8 @@ def rho_adv_score(
         Rows as ``estimator.predict`` takes them.
     y : array-like of shape (n,)
         True labels.
-    norm : {numpy.inf, 2, 1}, default=2
-        Norm of distances and lengths, unless there is a threat model.
+    norm : {numpy.inf, 2, 1}, default=None
+        Norm of distances and lengths. None is that of the threat model, and 2 without one.
     threat_model : ThreatModel, default=None
         What the attack has to keep to. Lengths are counted in its units; columns that hold no numbers have none.
     attack : str, ART attack class or callable, default="worst_case"
@@ -286,6 +286,8 @@ def rho_adv_score(
     >>> 0.05 < rho_adv_score(clf, X, y) < 0.3
     True
     """
+    if norm is None:
+        norm = 2 if threat_model is None else np.inf
     threat_model = threat_model_of(None, norm, threat_model)
     result = _nearest(estimator, X, y, attack, threat_model, random_state, attack_params)
     weight = check_weight(sample_weight, result.n)
