@@ -3,11 +3,12 @@
 import torch
 
 from skrobust._net_params import checked_net_params
-from skrobust._objective import CLEAN, Attacked, CrossEntropy, OffSupport, check_points
+from skrobust._objective import CLEAN, INPUT_SPACE, Attacked, CrossEntropy, OffSupport, check_points
 from skrobust._preparation import Augmented, make_preparation
+from skrobust._space import LayerSpace
 from skrobust.adversary import resolve_adversary
 from skrobust.penalties import ALL, Neighborhood, resolve_neighbors, resolve_penalty
-from skrobust.unlabeled import Mixture, Pool, Support, prepared_sampler, resolve_sampler
+from skrobust.unlabeled import FromGenerator, Mixture, Pool, Support, prepared_sampler, resolve_sampler
 
 
 def make_objective(estimator, place, moments, data, n_classes, seed):
@@ -23,16 +24,14 @@ def make_objective(estimator, place, moments, data, n_classes, seed):
             step.check(place.tensor(data.X[:8]))
     if penalty is None or estimator.smoothness == 0:
         return CrossEntropy(supervision=supervision, preparation=preparation)
-    support = Support.from_moments(
-        moments, noise_units=estimator.noise_units, dtype=place.float_type, device=place.device
-    )
+    space, support = _space(estimator, place, moments, data, unlabeled)
     n_rows, n_features = data.X.shape
     unlabeled, neighbors = (prepared_sampler(s, place.tensor, n_features, seed) for s in (unlabeled, neighbors))
     sampler, radius = _with_pool(unlabeled, place, data), estimator.neighbor_radius
     kinds = _kinds(penalty, estimator, sampler, adversary)
     if neighborhood_type is Neighborhood:
         rows = place.tensor(data.X[:8])
-        drawn = neighbors.sample(rows, support, radius, place.generator(seed))
+        drawn = neighbors.sample(rows, _input_support(estimator, place, moments), radius, place.generator(seed))
         check_points(drawn, rows, neighbors, parameter="neighbors")
     batch_size = checked_net_params(estimator).get("iterator_train__batch_size", estimator.batch_size)
     return OffSupport(
@@ -42,7 +41,7 @@ def make_objective(estimator, place, moments, data, n_classes, seed):
         penalty=penalty,
         neighborhood=neighborhood_type(neighbors, estimator.n_neighbors, radius, support, generator),
         sampler=sampler,
-        generated=unlabeled,
+        generated=unlabeled if space is INPUT_SPACE else None,
         n_unlabeled=estimator.n_unlabeled if "unlabeled" in kinds else 0,
         radius=estimator.unlabeled_radius,
         support=support,
@@ -50,7 +49,33 @@ def make_objective(estimator, place, moments, data, n_classes, seed):
         projection=torch.randn(n_features, generator=generator, device=place.device, dtype=place.float_type),
         full_batch=batch_size if n_rows <= batch_size else None,
         kinds=kinds,
+        space=space,
+        uses_noise=space is INPUT_SPACE,
     )
+
+
+def _space(estimator, place, moments, data, unlabeled):
+    """Return the space in which the penalty acts, and what is known of the data there.
+
+    Raises
+    ------
+    ValueError
+        If it is a layer, but unlabeled points are given as rows.
+    """
+    if estimator.noise_layer is None:
+        return INPUT_SPACE, _input_support(estimator, place, moments)
+    if data.X_unlabeled is not None or isinstance(unlabeled, FromGenerator):
+        raise ValueError(
+            f"noise_layer={estimator.noise_layer!r} makes unlabeled points in the activations of a layer, where given "
+            "or generated rows have no place: leave out unlabeled rows and generators, or set noise_layer=None."
+        )
+    space = LayerSpace(estimator.noise_layer, estimator.noise_units)
+    return space, space.support
+
+
+def _input_support(estimator, place, moments):
+    """Return what is known of the rows."""
+    return Support.from_moments(moments, noise_units=estimator.noise_units, dtype=place.float_type, device=place.device)
 
 
 def _supervision(adversary, data, generator):

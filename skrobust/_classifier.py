@@ -77,6 +77,10 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         Some act at labeled rows alone, and then no unlabeled points are made.
     adversary : {"fgsm", "n_fgsm", "pgd", "trades"}, adversary object or None, default=None
         Adversarial training, beside the penalty, such as ``PGD(eps=0.1)`` (see :mod:`skrobust.adversary`).
+    noise_layer : str, default=None
+        Name of a layer of the network: unlabeled points and neighbors are then made in its activations, with their own
+        D and number of features. D is that of up to 2048 evenly spaced training rows in evaluation mode, measured
+        before every epoch. The layer must cut the network in two (see :func:`skrobust.modules.cut_at`).
     augmentation : callable, default=None
         Changes labeled images before all else: maps images, a tensor of shape (n, channels, height, width) on the
         training device, and a torch.Generator to images of that shape (see :mod:`skrobust.augment`).
@@ -206,6 +210,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         "neighbors": "no_validation",
         "penalty": "no_validation",
         "adversary": "no_validation",
+        "noise_layer": [str, None],
         "augmentation": [callable, None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "mixup": [Interval(Real, 0, None, closed="left")],
@@ -247,6 +252,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         neighbors="gaussian",
         penalty="smoothness",
         adversary=None,
+        noise_layer=None,
         augmentation=None,
         label_smoothing=0.0,
         mixup=0.0,
@@ -284,6 +290,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         self.neighbors = neighbors
         self.penalty = penalty
         self.adversary = adversary
+        self.noise_layer = noise_layer
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
         self.mixup = mixup

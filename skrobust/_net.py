@@ -12,7 +12,7 @@ from torch import nn
 
 from skrobust.data import BatchIterator
 from skrobust.losses import cross_entropy
-from skrobust.modules import build_module, check_logits, labeled_batch_norm
+from skrobust.modules import build_module, check_logits, cut_at, labeled_batch_norm
 
 
 class NonFiniteLossError(ValueError):
@@ -20,26 +20,27 @@ class NonFiniteLossError(ValueError):
 
 
 class Passes:
-    """The passes of training through a network.
+    """The passes of training through the network of a net.
 
     Parameters
     ----------
-    network : torch.nn.Module
-    infer : callable
-        Maps flat rows to logits.
+    net : OffSupportNet
     labeled : LabeledRows
         See :func:`skrobust.modules.labeled_batch_norm`.
     """
 
-    def __init__(self, network, infer, labeled):
-        self.network = network
-        self.infer = infer
+    def __init__(self, net, labeled):
+        self.network, self.infer, self.shaped, self.applied = net.module_, net.infer, net.shaped, net.applied
         self.labeled = labeled
 
     def __call__(self, points, n_labeled):
         """Return the logits of points in one pass; the first n_labeled alone count for batch normalization."""
         self.labeled.n = n_labeled
         return self.infer(points)
+
+    def cut(self, layer, rows):
+        """Return the network cut behind a layer, tried on flat rows (see :func:`skrobust.modules.cut_at`)."""
+        return cut_at(self.network, layer, self.shaped(rows.to(next(self.network.parameters()).device)))
 
     @contextlib.contextmanager
     def evaluating(self):
@@ -117,11 +118,14 @@ class OffSupportNet(skorch.NeuralNetClassifier):
 
     def infer(self, x, **fit_params):
         """Return the logits of flat rows."""
-        rows = self.shaped(x.to(self.device, non_blocking=True))
+        return self.applied(self.module_, self.shaped(x.to(self.device, non_blocking=True)))
+
+    def applied(self, function, rows):
+        """Return what the network, or a part of it, makes of rows, in the precision that was asked for."""
         if not self.autocast:
-            return self.module_(rows)
+            return function(rows)
         with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16):
-            return self.module_(rows).to(self.float_type)
+            return function(rows).to(self.float_type)
 
     def train_step_single(self, batch, **fit_params):
         """Compute the loss of a batch and its gradient."""
@@ -150,7 +154,7 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         self.good_weights_ = self.copied_weights()
         self.n_whole_epochs_ = len(self.history)
         with labeled_batch_norm(self.module_) as labeled:
-            self.passes_ = Passes(self.module_, self.infer, labeled)
+            self.passes_ = Passes(self, labeled)
             try:
                 return super().fit_loop(X, y, epochs, **fit_params)
             except KeyboardInterrupt:
@@ -158,6 +162,11 @@ class OffSupportNet(skorch.NeuralNetClassifier):
                 if len(self.history) > self.n_whole_epochs_:
                     self._forget_unfinished_epoch()
                 raise
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        """Let the objective measure what the network makes of the training rows."""
+        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
+        self.objective.begin_epoch(self.passes_, dataset_train)
 
     def on_epoch_end(self, net, **kwargs):
         """Count the epoch as a whole one before any callback may end training."""

@@ -107,6 +107,9 @@ class InputSpace:
         """Return the passes from this space to the logits."""
         return forward
 
+    def begin_epoch(self, forward, rows):
+        """Do nothing: the scale of the rows stays the same."""
+
 
 CLEAN, INPUT_SPACE = Clean(), InputSpace()
 
@@ -139,6 +142,9 @@ class CrossEntropy:
         logits = forward(supervised.rows, len(X))
         loss, terms = self.supervision.loss(supervised.split(logits), y, row_weight)
         return {"loss": loss, "terms": {**terms, "loss": loss}, "y_pred": logits[: len(X)]}
+
+    def begin_epoch(self, forward, rows):
+        """Do nothing at the beginning of an epoch."""
 
     def off_support_fraction(self, tensor, X, generator):
         """Return NaN: nothing is generated."""
@@ -176,6 +182,8 @@ class OffSupport(CrossEntropy):
         The anchors that the penalty acts at.
     space : object, default=INPUT_SPACE
         Where anchors and neighbors lie: :class:`InputSpace`, or the activations of a layer.
+    uses_noise : bool, default=True
+        Whether noise is added to the rows themselves.
     """
 
     weight: float
@@ -191,8 +199,7 @@ class OffSupport(CrossEntropy):
     full_batch: int | None = None
     kinds: tuple = ("labeled", "adversarial", "unlabeled")
     space: object = INPUT_SPACE
-
-    uses_noise = True
+    uses_noise: bool = True
 
     def _step(self, forward, X, y, row_weight):
         supervised = self.supervision.rows(forward, X, y, self.kinds)
@@ -208,6 +215,10 @@ class OffSupport(CrossEntropy):
         penalty = self.penalty.value(points, logits if shares_pass else logits[len(rows) :], neighborhood)
         total = loss + self.weight * penalty
         return {"loss": total, "terms": {**terms, "penalty": penalty, "loss": total}, "y_pred": logits[: len(X)]}
+
+    def begin_epoch(self, forward, rows):
+        """Measure the space anew at the beginning of an epoch."""
+        self.space.begin_epoch(forward, rows)
 
     def off_support_fraction(self, tensor, X, generator):
         """Return the share of generated points outside the support of the rows X; NaN if none are generated.

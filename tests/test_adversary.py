@@ -2,6 +2,7 @@
 
 import copy
 import math
+import types
 
 import numpy as np
 import pytest
@@ -39,6 +40,11 @@ def linear():
     network = nn.Linear(D, 2, dtype=torch.float64)
     nn.init.normal_(network.weight, generator=generator(2))
     return network
+
+
+def passes_of(network, labeled=None):
+    """Return the passes of a net that has this network."""
+    return Passes(types.SimpleNamespace(module_=network, infer=network, shaped=None, applied=None), labeled)
 
 
 def uphill(network, y):
@@ -160,7 +166,7 @@ def test_the_loss_of_a_network_rises(X, y, adversary):
 def test_a_row_is_perturbed_alike_alone_and_among_others(X, y, adversary):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(D, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Linear(16, 2)).double()
-    with Passes(network, network, None).evaluating() as outputs:
+    with passes_of(network).evaluating() as outputs:
         together = adversary.perturb(outputs, X, y, generator())
         alone = torch.cat([adversary.perturb(outputs, X[i, None], y[i, None], generator()) for i in range(N)])
     torch.testing.assert_close(alone, together)
@@ -182,7 +188,7 @@ def network():
 def test_nothing_is_left_behind(network, X, y, adversary, n_rows):
     before, random = copy.deepcopy(network.state_dict()), torch.get_rng_state()
     with labeled_batch_norm(network) as labeled:
-        passes = Passes(network, network, labeled)
+        passes = passes_of(network, labeled)
         with passes.evaluating() as outputs:
             assert not any(module.training for module in network.modules())
             perturbed = adversary.perturb(outputs, X[:n_rows], y[:n_rows], generator())
@@ -195,7 +201,7 @@ def test_nothing_is_left_behind(network, X, y, adversary, n_rows):
 
 
 def test_modes_are_restored_after_an_error(network, X):
-    with pytest.raises(RuntimeError, match="shape"), Passes(network, network, None).evaluating() as outputs:
+    with pytest.raises(RuntimeError, match="shape"), passes_of(network).evaluating() as outputs:
         outputs(X[:, :2])
     assert [module.training for module in network] == [True, True, True, True, False, True]
 

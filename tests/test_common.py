@@ -38,6 +38,7 @@ VARIANTS = {
     "adversary": ({"adversary": FGSM(random_start=False)}, {}),
     "adversary alone": ({"adversary": PGD(random_start=False, max_iter=2, norm=2, weight=1), "penalty": None}, {}),
     "trades": ({"adversary": "trades", "smoothness": 0}, {WEIGHTS: STARTS}),
+    "noise layer": ({"noise_layer": "1"}, {}),
     "label smoothing": ({"label_smoothing": 0.1}, {}),
     "mixup": ({"mixup": 0.2}, {WEIGHTS: "every row has its own partner, a repeated one others"}),
     "warm start": (

@@ -1,0 +1,89 @@
+"""Noise inside the network: anchors and neighbors in the activations of a layer."""
+
+import contextlib
+
+import torch
+
+from skrobust.data import Moments
+from skrobust.unlabeled import Support
+
+# Rows whose activations tell the scale of a layer, and how many of them go through the network at a time.
+MEASURED_ROWS, ROWS_AT_A_TIME = 2048, 256
+
+
+class LayerSupport:
+    """What is known of the activations of the training rows: a :class:`Support` that training renews."""
+
+    current = None
+
+    def __getattr__(self, name):
+        return getattr(self.current, name)
+
+
+class LayerSpace:
+    """The activations of a named layer as the space in which a penalty acts.
+
+    Parameters
+    ----------
+    layer : str
+    noise_units : {"global", "std"}
+
+    Attributes
+    ----------
+    support : LayerSupport
+        D, unit and range of the activations.
+    """
+
+    def __init__(self, layer, noise_units):
+        self.layer = layer
+        self.noise_units = noise_units
+        self.support = LayerSupport()
+        self.cut = None
+
+    def encode(self, forward, rows, n_labeled):
+        """Return the activations of rows."""
+        forward.labeled.n = n_labeled
+        return forward.applied(self.cut.encode, forward.shaped(rows))
+
+    def passes(self, forward):
+        """Return the passes from the activations to the logits."""
+        return HeadPasses(self.cut, forward)
+
+    def begin_epoch(self, forward, rows):
+        """Measure the activations of evenly spaced training rows, in evaluation mode, which draws no random numbers."""
+        step = -(-len(rows) // MEASURED_ROWS)
+        X, weight = rows.X[::step], None if rows.weight is None else rows.weight[::step].numpy(force=True)
+        if self.cut is None:
+            self.cut = forward.cut(self.layer, X[:8])
+        with forward.evaluating(), torch.no_grad():
+            parts = [forward.applied(self.cut.encode, forward.shaped(part)) for part in X.split(ROWS_AT_A_TIME)]
+        activations = torch.cat(parts)
+        moments = Moments.of(activations.numpy(force=True), weight)
+        self.support.current = Support.from_moments(
+            moments, noise_units=self.noise_units, dtype=activations.dtype, device=activations.device
+        )
+
+
+class HeadPasses:
+    """The passes of training through the part of a network behind a cut.
+
+    Parameters
+    ----------
+    cut : skrobust.modules.Cut
+    whole : skrobust._net.Passes
+    """
+
+    def __init__(self, cut, whole):
+        self.cut = cut
+        self.whole = whole
+
+    def __call__(self, points, n_labeled):
+        """Return the logits of activations; the first n_labeled alone count for batch normalization."""
+        self.whole.labeled.n = n_labeled
+        return self.whole.applied(self.cut.head, points)
+
+    @contextlib.contextmanager
+    def evaluating(self):
+        """Within this context, the network is in evaluation mode; yield the function from activations to logits."""
+        with self.whole.evaluating():
+            yield lambda points: self.whole.applied(self.cut.head, points)
