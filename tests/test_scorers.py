@@ -74,6 +74,32 @@ def test_rows_count_by_their_weight(linear, two_classes, rng):
     assert scores["clean"] == pytest.approx(np.average(linear.predict(X) == y, weights=weight))
 
 
+@pytest.mark.parametrize(
+    ("attack", "norm"),
+    [("pgd", np.inf), ("pgd", 2), ("worst_case", np.inf), ("worst_case", 2), ("worst_case", 1)],
+)
+def test_distance_is_that_of_the_nearest_adversarial_row(linear, two_classes, attack, norm):
+    X, y = two_classes
+    slope = np.linalg.norm(linear.coef_[0], ord={np.inf: 1, 2: 2, 1: np.inf}[norm])
+    lead = np.where(y == linear.classes_[1], 1, -1) * linear.decision_function(X)
+    farthest = 2 * np.median(lead / slope)
+    expected = np.clip(lead / slope, 0, farthest).mean()
+    scores = make_robustness_scorers(attack, eps_grid=[farthest], norm=norm, diagnostics=False)(linear, X, y)
+    assert scores["distance"] == pytest.approx(expected, rel=0.01)
+
+
+def test_distance_from_the_nearest_of_several_classes():
+    X, y = load_iris(return_X_y=True)
+    clf = LogisticRegression(max_iter=1000).fit(X, y)
+    scores = clf.decision_function(X)
+    ways = np.linalg.norm(clf.coef_[y][:, np.newaxis] - clf.coef_, axis=2)
+    leads = scores[np.arange(len(y)), y][:, np.newaxis] - scores
+    # The own class leads itself by nothing over no way.
+    exact = np.divide(leads, ways, out=np.full(leads.shape, np.inf), where=ways > 0).min(axis=1).clip(0, 1.5)
+    scorer = make_robustness_scorers("pgd", eps_grid=[0.5, 1.5], norm=2)
+    assert scorer(clf, X, y)["distance"] == pytest.approx(exact.mean(), rel=0.01)
+
+
 def test_distance_is_the_area_below_the_curve(linear, two_classes):
     grid = np.linspace(0.01, 0.6, 60)
     scores = make_robustness_scorers("minimum_norm", eps_grid=[0.6])(linear, *two_classes)

@@ -123,6 +123,22 @@ def test_labels_that_were_not_in_training_count_as_wrong(blobs):
     assert of_class["clean"] == of_class["accuracy"] == of_class["median_distance"] == 0
 
 
+def test_labels_of_which_none_was_in_training_are_all_wrong(linear, blobs):
+    X, y = blobs
+    assert robust_accuracy_score(linear, X, y + 10, eps=0.2) == 0
+    assert make_robustness_scorers(eps_grid=[0.2])(linear, X, y + 10)["clean"] == 0
+
+
+@pytest.mark.parametrize(("trained", "asked"), [(int, str), (str, int), (float, str), (str, object)])
+def test_text_and_numbers_are_not_compared(blobs, trained, asked):
+    X, y = blobs
+    clf = LogisticRegression().fit(X, y.astype(trained))
+    with pytest.raises(ValueError, match=r"y has labels such as .* no answer could be right: give the labels of y as"):
+        PGD(clf, X, y.astype(asked))
+    # As objects they are what they are.
+    assert PGD(clf, X, y.astype(trained).astype(object)) == PGD(clf, X, y.astype(trained))
+
+
 def test_folds_that_lack_a_class(blobs):
     X, y = blobs
     order = np.argsort(y, kind="stable")

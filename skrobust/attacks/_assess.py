@@ -19,6 +19,9 @@ from skrobust.attacks._surface import Surface
 from skrobust.attacks._threat_model import ThreatModel
 from skrobust.torchify import NotConvertibleError, has_bridge, to_torch
 
+# How nearer adversarial rows are looked for than those that fooled.
+NEARER = (("deepfool", {}), ("minimum_norm", {"n_targets": 2}))
+
 
 def assess(estimator, X, y, attack="worst_case", *, threat_model, radii=None, random_state=0, **attack_params):
     """Attack a fitted classifier or Pipeline at one or several radii.
@@ -71,6 +74,27 @@ def assess(estimator, X, y, attack="worst_case", *, threat_model, radii=None, ra
                 return Assessment(pursuit, threat_model, radii, tuple(seconds), seconds, reason)
             # Noise that shows near the boundary alone: what was found by chance does not count.
             original.is_random = True
+
+
+def approach(assessment, index):
+    """Look for nearer adversarial rows of rows that were fooled: along gradients where there are some, by bisection.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Its distances become those of the rows found.
+    index : ndarray of shape (m,), int
+    """
+    pursuit = assessment.pursuit
+    index = index[(pursuit.distance[index] > 0) & np.isfinite(pursuit.distance[index])]
+    with global_states(0), modes_kept(pursuit.original.estimator):
+        pursuit.shrink(index)
+        if pursuit.surface is None or pursuit.original.is_random:
+            return
+        along = index[~pursuit.without_gradient()[index]]
+        for name, params in NEARER:
+            with pursuit.by(name):
+                ATTACKS[name].run(pursuit, along, np.inf, None, **params)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

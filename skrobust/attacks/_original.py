@@ -64,6 +64,7 @@ class Original:
         self.is_fixed = np.array([v is not None for v in vocabularies or [None] * self.rows.shape[1]])
         self.answers = self._answers(self.rows)
         self.classes = np.asarray(getattr(estimator, "classes_", np.unique(self.answers)))
+        _check_kind(self.y, self.classes)
         self._scores = _best_scores(estimator)
         self.is_random, self.depends_on_batch = self._probe()
 
@@ -200,6 +201,20 @@ def _check_labels(y):
     if (is_missing | (y != y)).any():  # only NaN differs from itself
         raise ValueError("y has missing labels (NaN or None): leave these rows out, there is no telling what is right.")
     return y
+
+
+def _check_kind(y, classes):
+    """Check that text is not compared with numbers; single labels that are unknown only make their rows wrong."""
+    if len(y) and _is_text(y) != _is_text(classes):
+        raise ValueError(
+            f"y has labels such as {y[:1].tolist()[0]!r}, but the classes of the estimator are "
+            f"{classes.tolist()[:3]!r}{' and so on' if len(classes) > 3 else ''}, so that no answer could be right: "
+            "give the labels of y as they were in training."
+        )
+
+
+def _is_text(labels):
+    return all(isinstance(label, str) for label in labels.tolist())
 
 
 def _check_numeric(X):

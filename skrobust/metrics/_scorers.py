@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils._metadata_requests import MetadataRequest, _MetadataRequester, _routing_enabled
 
-from skrobust.attacks._assess import assess
+from skrobust.attacks._assess import approach, assess
 from skrobust.attacks._plan import check_attack
 from skrobust.metrics._flags import cheap_flags, gradient_share
 from skrobust.metrics._parameters import check_has_eps, check_weight, radius_of, threat_model_of
@@ -43,7 +43,8 @@ def make_robustness_scorer(attack="pgd", *, eps=None, norm=np.inf, threat_model=
     scorer : callable
         ``scorer(estimator, X, y, sample_weight=None)`` returns a float in [0, 1]: of all rows, the (weighted) share
         that is answered rightly and stays so. Rows of an estimator whose answers are random count by the share of
-        fresh answers that are right. ``set_score_request(sample_weight=True)`` asks for weights where metadata routing
+        fresh answers that are right; rows with a label that was not in training count as wrong.
+        ``set_score_request(sample_weight=True)`` asks for weights where metadata routing
         is enabled.
 
     Raises
@@ -130,7 +131,9 @@ def make_robustness_scorers(
         - "clean": accuracy.
         - "robust_0.05" for eps=0.05, and so on: share of rows that stay right.
         - "distance": mean distance of the nearest adversarial row found, where rows that stay right up to the largest
-          eps count as that far. It is finite, and the area below the curve of robust accuracy over eps.
+          eps count as that far. It is finite, and the area below the curve of robust accuracy over eps. Of the rows
+          that the attack fooled, nearer adversarial rows are looked for along gradients, by DeepFool and FAB, and by
+          bisection alone where there is no gradient to follow.
         - "white_box": share of the attacked rows that were attacked along gradients. Elsewhere robust accuracy is a
           looser upper bound.
         - "unflagged": 1 if there is no sign that the attack, not the estimator, is at fault, else 0. The signs are
@@ -302,7 +305,7 @@ class RobustnessScorers(_WeightedScorer):
         columns = [result.clean(), *(result.robust(radius) for radius in radii)]
         if self.distance:
             # Rows fooled within a ball lie anywhere in it.
-            result.pursuit.shrink(np.flatnonzero(result.distance <= radii[-1]))
+            approach(result, np.flatnonzero(result.distance <= radii[-1]))
             columns.append(np.minimum(result.distance, radii[-1]))
         scores = [_mean(column, weight) for column in columns]
         if self.diagnostics:
