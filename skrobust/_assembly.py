@@ -1,45 +1,87 @@
 """From an estimator's parameters and checked data to the objective of training."""
 
+import dataclasses
+
 import torch
 
 from skrobust._net_params import checked_net_params
 from skrobust._objective import CLEAN, INPUT_SPACE, Attacked, CrossEntropy, OffSupport, check_points
-from skrobust._preparation import Augmented, make_preparation
+from skrobust._preparation import make_preparation
 from skrobust._space import LayerSpace
 from skrobust.adversary import resolve_adversary
 from skrobust.penalties import ALL, Neighborhood, resolve_neighbors, resolve_penalty
 from skrobust.unlabeled import FromGenerator, Mixture, Pool, Support, prepared_sampler, resolve_sampler
 
 
-def make_objective(estimator, place, moments, data, n_classes, seed):
-    """Return the objective that an estimator's parameters describe (see :mod:`skrobust._objective`)."""
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What an objective is made from.
+
+    Parameters
+    ----------
+    estimator : OffSupportRobustClassifier
+    place : skrobust._training.Place
+    moments : skrobust.data.Moments
+        Of the labeled rows.
+    data : skrobust._validation.TrainingData
+    n_classes : int
+    seed : int
+    """
+
+    estimator: object
+    place: object
+    moments: object
+    data: object
+    n_classes: int
+    seed: int
+
+    @property
+    def example(self):
+        """Some rows on the training device."""
+        return self.place.tensor(self.data.X[:8])
+
+    def support(self):
+        """Return what is known of the rows."""
+        return Support.from_moments(
+            self.moments,
+            noise_units=self.estimator.noise_units,
+            dtype=self.place.float_type,
+            device=self.place.device,
+        )
+
+    def prepared(self, sampler):
+        """Return the sampler that this fit is to use."""
+        return prepared_sampler(sampler, self.place.tensor, self.data.X.shape[1], self.seed)
+
+
+def make_objective(*args):
+    """Return the objective that the parameters of an estimator describe; the arguments are those of a Setting.
+
+    See :mod:`skrobust._objective`.
+    """
+    setting = Setting(*args)
+    estimator, place = setting.estimator, setting.place
     penalty, adversary = resolve_penalty(estimator.penalty), resolve_adversary(estimator.adversary)
     unlabeled = resolve_sampler(estimator.unlabeled, parameter="unlabeled")
-    neighbors, neighborhood_type = resolve_neighbors(estimator.neighbors)
-    generator = place.generator(seed)
-    preparation = make_preparation(estimator, data.row_shape, n_classes, generator, seed)
-    supervision = _supervision(adversary, data, generator)
-    for step in preparation:
-        if isinstance(step, Augmented):
-            step.check(place.tensor(data.X[:8]))
+    neighbors = resolve_neighbors(estimator.neighbors)
+    generator = place.generator(setting.seed)
+    labeled = {
+        "supervision": _supervision(adversary, setting, generator),
+        "preparation": make_preparation(estimator, setting, generator),
+    }
     if penalty is None or estimator.smoothness == 0:
-        return CrossEntropy(supervision=supervision, preparation=preparation)
-    space, support = _space(estimator, place, moments, data, unlabeled)
-    n_rows, n_features = data.X.shape
-    unlabeled, neighbors = (prepared_sampler(s, place.tensor, n_features, seed) for s in (unlabeled, neighbors))
-    sampler, radius = _with_pool(unlabeled, place, data), estimator.neighbor_radius
+        return CrossEntropy(**labeled)
+    space, support = _space(setting, unlabeled)
+    unlabeled = setting.prepared(unlabeled)
+    sampler = _with_pool(unlabeled, setting)
     kinds = _kinds(penalty, estimator, sampler, adversary)
-    if neighborhood_type is Neighborhood:
-        rows = place.tensor(data.X[:8])
-        drawn = neighbors.sample(rows, _input_support(estimator, place, moments), radius, place.generator(seed))
-        check_points(drawn, rows, neighbors, parameter="neighbors")
+    n_rows, n_features = setting.data.X.shape
     batch_size = checked_net_params(estimator).get("iterator_train__batch_size", estimator.batch_size)
     return OffSupport(
-        supervision=supervision,
-        preparation=preparation,
+        **labeled,
         weight=estimator.smoothness,
         penalty=penalty,
-        neighborhood=neighborhood_type(neighbors, estimator.n_neighbors, radius, support, generator),
+        neighborhood=_neighborhood(*neighbors, setting, support, generator),
         sampler=sampler,
         generated=unlabeled if space is INPUT_SPACE else None,
         n_unlabeled=estimator.n_unlabeled if "unlabeled" in kinds else 0,
@@ -54,7 +96,26 @@ def make_objective(estimator, place, moments, data, n_classes, seed):
     )
 
 
-def _space(estimator, place, moments, data, unlabeled):
+def _supervision(adversary, setting, generator):
+    """Return the supervision by labeled rows, and by what an adversary makes of them if there is one."""
+    if adversary is None:
+        return CLEAN
+    if hasattr(adversary, "check"):
+        adversary.check(setting.data.X.shape[1])
+    return Attacked(adversary, generator)
+
+
+def _neighborhood(neighbors, kind, setting, support, generator):
+    """Return the neighborhood of anchors, made by a sampler that keeps its promise."""
+    neighbors, radius = setting.prepared(neighbors), setting.estimator.neighbor_radius
+    if kind is Neighborhood:
+        rows = setting.example
+        drawn = neighbors.sample(rows, setting.support(), radius, setting.place.generator(setting.seed))
+        check_points(drawn, rows, neighbors, parameter="neighbors")
+    return kind(neighbors, setting.estimator.n_neighbors, radius, support, generator)
+
+
+def _space(setting, unlabeled):
     """Return the space in which the penalty acts, and what is known of the data there.
 
     Raises
@@ -62,33 +123,21 @@ def _space(estimator, place, moments, data, unlabeled):
     ValueError
         If it is a layer, but unlabeled points are given as rows.
     """
-    if estimator.noise_layer is None:
-        return INPUT_SPACE, _input_support(estimator, place, moments)
-    if data.X_unlabeled is not None or isinstance(unlabeled, FromGenerator):
+    layer = setting.estimator.noise_layer
+    if layer is None:
+        return INPUT_SPACE, setting.support()
+    if setting.data.X_unlabeled is not None or isinstance(unlabeled, FromGenerator):
         raise ValueError(
-            f"noise_layer={estimator.noise_layer!r} makes unlabeled points in the activations of a layer, where given "
-            "or generated rows have no place: leave out unlabeled rows and generators, or set noise_layer=None."
+            f"noise_layer={layer!r} makes unlabeled points in the activations of a layer, where given or generated "
+            "rows have no place: leave out unlabeled rows and generators, or set noise_layer=None."
         )
-    space = LayerSpace(estimator.noise_layer, estimator.noise_units)
+    space = LayerSpace(layer, setting.estimator.noise_units)
     return space, space.support
 
 
-def _input_support(estimator, place, moments):
-    """Return what is known of the rows."""
-    return Support.from_moments(moments, noise_units=estimator.noise_units, dtype=place.float_type, device=place.device)
-
-
-def _supervision(adversary, data, generator):
-    """Return the supervision by labeled rows, and by what an adversary makes of them if there is one."""
-    if adversary is None:
-        return CLEAN
-    if hasattr(adversary, "check"):
-        adversary.check(data.X.shape[1])
-    return Attacked(adversary, generator)
-
-
-def _with_pool(sampler, place, data):
+def _with_pool(sampler, setting):
     """Return a sampler that also draws from the user's own unlabeled rows, if there are any."""
+    data, place = setting.data, setting.place
     if data.X_unlabeled is None:
         return sampler
     weight = None if data.unlabeled_weight is None else place.tensor(data.unlabeled_weight)

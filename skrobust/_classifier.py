@@ -81,8 +81,8 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         Name of a layer of the network: unlabeled points and neighbors are then made in its activations, with their own
         D and number of features. D is that of up to 2048 evenly spaced training rows in evaluation mode, measured
         before every epoch. The layer must cut the network in two (see :func:`skrobust.modules.cut_at`).
-    augmentation : callable, default=None
-        Changes labeled images before all else: maps images, a tensor of shape (n, channels, height, width) on the
+    augmentation : callable or list of callables, default=None
+        What changes labeled images before all else: maps images, a tensor of shape (n, channels, height, width) on the
         training device, and a torch.Generator to images of that shape (see :mod:`skrobust.augment`).
     label_smoothing : float, default=0.0
         Share of each label that is spread evenly over all classes.
@@ -211,7 +211,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         "penalty": "no_validation",
         "adversary": "no_validation",
         "noise_layer": [str, None],
-        "augmentation": [callable, None],
+        "augmentation": "no_validation",
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "mixup": [Interval(Real, 0, None, closed="left")],
         "unlabeled_label": [Real, str, None],

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from skrobust.augment import resolve_augmentation
+
 
 @dataclasses.dataclass(frozen=True)
 class Augmented:
@@ -35,7 +37,7 @@ class Augmented:
         images = rows.reshape(-1, *self.image_shape)
         changed = self.transform(images, torch.Generator(device=rows.device).manual_seed(0))
         shape = tuple(changed.shape) if isinstance(changed, torch.Tensor) else type(changed).__name__
-        if shape != tuple(images.shape) or not bool(changed.isfinite().all()):
+        if shape != tuple(images.shape) or not changed.isfinite().all():
             raise ValueError(
                 f"augmentation={self.transform!r} returned {shape} for images of shape {tuple(images.shape)}: it must "
                 "return a tensor of that shape, of finite values."
@@ -91,23 +93,23 @@ class Mixup:
         return mixed, (own[:, None] * y + others[:, None] * y[partner]) / total[:, None], total
 
 
-def make_preparation(estimator, row_shape, n_classes, generator, seed):
+def make_preparation(estimator, setting, generator):
     """Return what an estimator's parameters do to the labeled rows, a tuple of callables.
 
     Raises
     ------
     ValueError
-        If there is an augmentation, but rows are no images.
+        If there is an augmentation, but rows are no images, or it returns none.
     """
-    steps = []
-    if estimator.augmentation is not None:
+    steps, row_shape = [], setting.data.row_shape
+    transform = resolve_augmentation(estimator.augmentation)
+    if transform is not None:
         if row_shape is None:
-            raise ValueError(
-                f"augmentation={estimator.augmentation!r} needs images: give X as images, or set image_shape."
-            )
-        steps.append(Augmented(estimator.augmentation, row_shape, generator))
+            raise ValueError(f"augmentation={transform!r} needs images: give X as images, or set image_shape.")
+        steps.append(Augmented(transform, row_shape, generator))
+        steps[0].check(setting.example)
     if estimator.label_smoothing or estimator.mixup:
-        steps.append(SoftLabels(n_classes, estimator.label_smoothing))
+        steps.append(SoftLabels(setting.n_classes, estimator.label_smoothing))
     if estimator.mixup:
-        steps.append(Mixup(estimator.mixup, generator, np.random.default_rng(seed)))
+        steps.append(Mixup(estimator.mixup, generator, np.random.default_rng(setting.seed)))
     return tuple(steps)

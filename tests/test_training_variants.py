@@ -15,6 +15,7 @@ from torch.nn import functional
 from skrobust import OffSupportRobustClassifier
 from skrobust._preparation import Mixup, SoftLabels
 from skrobust.adversary import FGSM, NFGSM, PGD, TRADES
+from skrobust.augment import RandomCrop
 from skrobust.data import Moments
 from skrobust.losses import cross_entropy
 from skrobust.penalties import (
@@ -501,6 +502,15 @@ def test_augmentations_that_return_no_images(quick, digit_images, spoil, message
         quick(augmentation=Recorded(spoil)).fit(*digit_images)
 
 
+def test_a_list_of_transforms_is_a_chain_of_them(quick, digit_images):
+    X, y = digit_images
+    first, second = Recorded(lambda images: images + 1), Recorded(lambda images: images * 2)
+    listed = quick(augmentation=[first, second, RandomCrop(1)]).fit(X, y).predict_proba(X)
+    assert len(first.seen) == len(second.seen) > 1
+    other = quick(augmentation=[second, first, RandomCrop(1)]).fit(X, y).predict_proba(X)
+    assert not np.array_equal(listed, other)
+
+
 def test_an_augmentation_needs_images(quick, blobs):
     with pytest.raises(
         ValueError, match=r"augmentation=Recorded\(\) needs images: give X as images, or set image_shape"
@@ -570,7 +580,7 @@ def test_label_smoothing_and_mixup_make_answers_less_sure(digits):
         ({"neighbors": WorstDirection(0)}, "n_steps=0 is no number of steps"),
         ({"mixup": -1}, "The 'mixup' parameter"),
         ({"label_smoothing": 1.0}, "The 'label_smoothing' parameter"),
-        ({"augmentation": "flip"}, "The 'augmentation' parameter"),
+        ({"augmentation": "flip"}, "augmentation='flip' is not a transform: use"),
         ({"noise_layer": 3}, "The 'noise_layer' parameter"),
     ],
     ids=str,
