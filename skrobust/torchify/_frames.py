@@ -138,17 +138,23 @@ def is_missing(value):
 
 
 def _decoded_frame(matrix, frame):
+    is_numeric = all(getattr(dtype, "kind", "O") in NUMERIC for dtype in frame.dtypes)
+    # At once, since attacks ask often about few rows.
+    decoded = type(frame)(matrix, copy=True) if is_numeric else type(frame)(_decoded_columns(matrix, frame))
+    decoded.columns = frame.columns
+    if len(decoded) == len(frame):
+        decoded.index = frame.index
+    return decoded
+
+
+def _decoded_columns(matrix, frame):
     parts = {}
     for index, values in enumerate(matrix.T):
         column = frame.iloc[:, index]
         parts[index] = decode(values, _vocabulary_of(column))
         if getattr(column.dtype, "kind", "O") not in NUMERIC:
             parts[index] = type(column)(parts[index], dtype=column.dtype)
-    decoded = type(frame)(parts, index=range(len(matrix)))
-    decoded.columns = frame.columns
-    if len(decoded) == len(frame):
-        decoded.index = frame.index
-    return decoded
+    return parts
 
 
 def _encode_column(column):
