@@ -20,7 +20,7 @@ demo: $(STAMP) ## Train a plain and a robust network on digits, attack both, pri
 	$(BIN)/python examples/plot_quickstart.py
 
 test: $(STAMP) ## Run the tests; PYTEST_ARGS adds options.
-	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 lint: $(STAMP) ## Check style and formatting.
 	$(BIN)/ruff check .
