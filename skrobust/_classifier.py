@@ -2,39 +2,25 @@
 
 import contextlib
 import copy
-import warnings
-from numbers import Integral, Real
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skrobust import _training
 from skrobust._assembly import make_objective
 from skrobust._labels import check_known_classes, check_two_classes, class_weighted, encode_labels
 from skrobust._net import NonFiniteLossError
 from skrobust._net_params import NetParamsMixin
+from skrobust._parameters import CONSTRAINTS
+from skrobust._predictor import NetworkPredictorMixin
 from skrobust._runtime import explained_out_of_memory, isolated_random_state, resolve_device, resolve_dtype
-from skrobust._schedules import SCHEDULES
-from skrobust._validation import (
-    FLOATS,
-    as_rows,
-    check_same_shape,
-    check_training_data,
-    takes_sample_weight,
-    warn_about_spread,
-)
+from skrobust._validation import check_training_data, warn_about_spread
 from skrobust.data import Moments
 from skrobust.torchify import RowNetwork, register
 
-PREDICTION_ROWS = 2048
 
-
-class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
+class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, ClassifierMixin, BaseEstimator):
     r"""Neural network classifier whose decision boundary keeps away from the data.
 
     Most of a space of many dimensions lies outside the support of the data, and there plain training lets the decision
@@ -197,45 +183,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
     True
     """
 
-    _parameter_constraints = {
-        "module": [str, callable],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "image_shape": ["array-like", None],
-        "smoothness": [Interval(Real, 0, None, closed="left")],
-        "n_unlabeled": [Interval(Real, 0, None, closed="left")],
-        "unlabeled_radius": [Interval(Real, 0, None, closed="neither")],
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "neighbor_radius": [Interval(Real, 0, None, closed="neither")],
-        "unlabeled": "no_validation",
-        "neighbors": "no_validation",
-        "penalty": "no_validation",
-        "adversary": "no_validation",
-        "noise_layer": [str, None],
-        "augmentation": "no_validation",
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "mixup": [Interval(Real, 0, None, closed="left")],
-        "unlabeled_label": [Real, str, None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "lr_schedule": [StrOptions(set(SCHEDULES))],
-        "optimizer": [str, callable],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "scoring": [str, callable, None],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "callbacks": [list, tuple, None],
-        "device": [str, torch.device],
-        "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
-        "random_state": ["random_state"],
-        "noise_units": [StrOptions({"global", "std"})],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
-        "net_params": [dict, None],
-    }
+    _parameter_constraints = CONSTRAINTS
 
     def __init__(
         self,
@@ -402,56 +350,6 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
             self._partial_fit_state = seed, n_calls + 1
         return self
 
-    def predict(self, X):
-        """Predict class labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
-
-        Returns
-        -------
-        y : ndarray of shape (n,)
-        """
-        codes = self._outputs(X, lambda logits: logits.argmax(dim=1))
-        return self.classes_[codes]
-
-    def predict_proba(self, X):
-        """Predict class probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n, n_classes)
-        """
-        return self._outputs(X, lambda logits: logits.softmax(dim=1))
-
-    def decision_function(self, X):
-        """Return the logits, the outputs of the network before the softmax.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
-
-        Returns
-        -------
-        scores : ndarray of shape (n, n_classes), or (n,) for two classes
-            For two classes the logit of the second less that of the first.
-        """
-        logits = self._outputs(X, lambda logits: logits)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def _outputs(self, X, reduce):
-        check_is_fitted(self)
-        X, row_shape = as_rows(X, self.image_shape)
-        check_same_shape(row_shape, self.net_.row_shape, name="X", others="the classifier was fitted on images")
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
-        chunks = self.net_.predicted(_training.as_tensor(X, self.net_.float_type), reduce, PREDICTION_ROWS)
-        return torch.cat(list(chunks)).numpy()
-
     def _train(self, run, data, classes, moments, net, random_state):
         """Train a net, new or given, and set the fitted attributes."""
         check_two_classes(classes)
@@ -473,7 +371,7 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         n_epochs_before = len(net.history)
         try:
             rows, valid_rows = (place.rows(data.X, codes, weight, part) for part in (fitting, held_out))
-            score = self._validation_score(data, weight, held_out)
+            score = _training.validation_score(self, data, weight, held_out)
             callbacks = _training.make_callbacks(self, run, len(net.get_iterator(rows, training=True)), score)
             _training.train(net, objective, rows, valid_rows, callbacks, n_epochs=run.n_epochs, seed=seeds.order)
         except NonFiniteLossError as error:
@@ -487,48 +385,6 @@ class OffSupportRobustClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator)
         device = resolve_device(self.device)
         float_type = resolve_dtype(self.dtype, data_dtype, device) if net is None else net.float_type
         return _training.Place(device, float_type)
-
-    def _validation_score(self, data, weight, held_out):
-        """Return a function without arguments that scores the net as it stands on held-out rows."""
-        if held_out is None:
-            return None
-        if self.scoring == "loss":
-            return lambda: -self.net_.history[-1]["valid_loss"]
-        judged = type(self)()  # not copy.copy, which copies the net too (see __getstate__)
-        vars(judged).update(vars(self))
-        vars(judged).pop("feature_names_in_", None)  # the held-out rows are an array
-        scorer = check_scoring(judged, scoring=self.scoring)
-        X, y, weights = data.X[held_out], data.y[held_out], {}
-        if weight is not None and takes_sample_weight(scorer):
-            weights["sample_weight"] = weight[held_out]
-        return lambda: scorer(judged, X, y, **weights)
-
-    @contextlib.contextmanager
-    def _unchanged_on_failure(self):
-        """Leave the attributes as they were if training fails, unless the error says that the net is usable."""
-        before = dict(vars(self))
-        try:
-            yield
-        except BaseException as error:
-            if not getattr(error, "is_fitted", False):
-                vars(self).clear()
-                vars(self).update(before)
-            raise
-
-    def __getstate__(self):
-        state = super().__getstate__()
-        if "net_" in state:
-            state = {**state, "net_": state["net_"].without_training_state()}
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if not hasattr(self, "net_"):
-            return
-        try:
-            self.net_.move_to(resolve_device(self.device))
-        except ValueError:
-            warnings.warn(f"device={self.device!r} is not available here: predicting on the CPU.", stacklevel=2)
 
 
 @register(OffSupportRobustClassifier)

@@ -9,6 +9,7 @@ import typing
 import numpy as np
 import torch
 import tqdm
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -18,6 +19,7 @@ from skrobust._net import OffSupportNet
 from skrobust._net_params import checked_net_params
 from skrobust._runtime import fits_on_device, isolated_random_state, limited_threads
 from skrobust._schedules import SCHEDULES, WARM_UPS, LearningRate
+from skrobust._validation import takes_sample_weight
 from skrobust.data import Rows
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -189,6 +191,22 @@ def split_validation(run, estimator, codes, seed):
         )
     parts = train_test_split(np.arange(n_rows), test_size=n_valid, stratify=codes, random_state=seed)
     return tuple(np.sort(part) for part in parts)
+
+
+def validation_score(estimator, data, weight, held_out):
+    """Return a function without arguments that scores the net as it stands on held-out rows."""
+    if held_out is None:
+        return None
+    if estimator.scoring == "loss":
+        return lambda: -estimator.net_.history[-1]["valid_loss"]
+    judged = type(estimator)()  # not copy.copy, which copies the net too (see __getstate__)
+    vars(judged).update(vars(estimator))
+    vars(judged).pop("feature_names_in_", None)  # the held-out rows are an array
+    scorer = check_scoring(judged, scoring=estimator.scoring)
+    X, y, weights = data.X[held_out], data.y[held_out], {}
+    if weight is not None and takes_sample_weight(scorer):
+        weights["sample_weight"] = weight[held_out]
+    return lambda: scorer(judged, X, y, **weights)
 
 
 def make_callbacks(estimator, run, n_batches, validation_score):

@@ -1,0 +1,94 @@
+"""What a fitted network answers, and how it is copied, pickled and kept from harm."""
+
+import contextlib
+import warnings
+
+import torch
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skrobust import _training
+from skrobust._runtime import resolve_device
+from skrobust._validation import FLOATS, as_rows, check_same_shape
+
+PREDICTION_ROWS = 2048
+
+
+class NetworkPredictorMixin:
+    """Predictions from the attributes ``net_`` and ``classes_``; a state without what only training needs."""
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+        """
+        codes = self._outputs(X, lambda logits: logits.argmax(dim=1))
+        return self.classes_[codes]
+
+    def predict_proba(self, X):
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n, n_classes)
+        """
+        return self._outputs(X, lambda logits: logits.softmax(dim=1))
+
+    def decision_function(self, X):
+        """Return the logits, the outputs of the network before the softmax.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), (n, height, width) or (n, channels, height, width)
+
+        Returns
+        -------
+        scores : ndarray of shape (n, n_classes), or (n,) for two classes
+            For two classes the logit of the second less that of the first.
+        """
+        logits = self._outputs(X, lambda logits: logits)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def _outputs(self, X, reduce):
+        check_is_fitted(self)
+        X, row_shape = as_rows(X, self.image_shape)
+        check_same_shape(row_shape, self.net_.row_shape, name="X", others="the classifier was fitted on images")
+        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        chunks = self.net_.predicted(_training.as_tensor(X, self.net_.float_type), reduce, PREDICTION_ROWS)
+        return torch.cat(list(chunks)).numpy()
+
+    @contextlib.contextmanager
+    def _unchanged_on_failure(self):
+        """Leave the attributes as they were if training fails, unless the error says that the net is usable."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException as error:
+            if not getattr(error, "is_fitted", False):
+                vars(self).clear()
+                vars(self).update(before)
+            raise
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "net_" in state:
+            state = {**state, "net_": state["net_"].without_training_state()}
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if not hasattr(self, "net_"):
+            return
+        try:
+            self.net_.move_to(resolve_device(self.device))
+        except ValueError:
+            warnings.warn(f"device={self.device!r} is not available here: predicting on the CPU.", stacklevel=2)
