@@ -65,8 +65,8 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         Adversarial training, beside the penalty, such as ``PGD(eps=0.1)`` (see :mod:`skrobust.adversary`).
     noise_layer : str, default=None
         Name of a layer of the network: unlabeled points and neighbors are then made in its activations, with their own
-        D and number of features. D is that of up to 2048 evenly spaced training rows in evaluation mode, measured
-        before every epoch. The layer must cut the network in two (see :func:`skrobust.modules.cut_at`).
+        D and number of features. D is that of up to 2048 evenly spaced training rows, measured before every epoch,
+        without dropout. The layer must cut the network in two (see :func:`skrobust.modules.cut_at`).
     augmentation : callable or list of callables, default=None
         What changes labeled images before all else: maps images, a tensor of shape (n, channels, height, width) on the
         training device, and a torch.Generator to images of that shape (see :mod:`skrobust.augment`).

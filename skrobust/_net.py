@@ -31,6 +31,7 @@ class Passes:
 
     def __init__(self, net, labeled):
         self.network, self.infer, self.shaped, self.applied = net.module_, net.infer, net.shaped, net.applied
+        self.device = net.device
         self.labeled = labeled
 
     def __call__(self, points, n_labeled):
@@ -40,7 +41,7 @@ class Passes:
 
     def cut(self, layer, rows):
         """Return the network cut behind a layer, tried on flat rows (see :func:`skrobust.modules.cut_at`)."""
-        return cut_at(self.network, layer, self.shaped(rows.to(next(self.network.parameters()).device)))
+        return cut_at(self.network, layer, self.shaped(rows))
 
     @contextlib.contextmanager
     def evaluating(self):

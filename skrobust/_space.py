@@ -3,6 +3,7 @@
 import contextlib
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from skrobust.data import Moments
 from skrobust.unlabeled import Support
@@ -50,18 +51,39 @@ class LayerSpace:
         return HeadPasses(self.cut, forward)
 
     def begin_epoch(self, forward, rows):
-        """Measure the activations of evenly spaced training rows, in evaluation mode, which draws no random numbers."""
+        """Measure the activations of evenly spaced training rows; it draws no random numbers and changes nothing."""
         step = -(-len(rows) // MEASURED_ROWS)
-        X, weight = rows.X[::step], None if rows.weight is None else rows.weight[::step].numpy(force=True)
+        X, weight = rows.X[::step].to(forward.device), rows.weight
         if self.cut is None:
             self.cut = forward.cut(self.layer, X[:8])
-        with forward.evaluating(), torch.no_grad():
-            parts = [forward.applied(self.cut.encode, forward.shaped(part)) for part in X.split(ROWS_AT_A_TIME)]
-        activations = torch.cat(parts)
-        moments = Moments.of(activations.numpy(force=True), weight)
+        with forward.evaluating(), batch_statistics(forward), torch.no_grad():
+            chunks = X.tensor_split(-(-len(X) // ROWS_AT_A_TIME))
+            activations = torch.cat([forward.applied(self.cut.encode, forward.shaped(chunk)) for chunk in chunks])
+        weight = None if weight is None else weight[::step].numpy(force=True)
         self.support.current = Support.from_moments(
-            moments, noise_units=self.noise_units, dtype=activations.dtype, device=activations.device
+            Moments.of(activations.numpy(force=True), weight),
+            noise_units=self.noise_units,
+            dtype=activations.dtype,
+            device=activations.device,
         )
+
+
+@contextlib.contextmanager
+def batch_statistics(forward):
+    """Within this context, normalize batches by their own statistics, as training does, and keep none of them.
+
+    In the first epochs, the kept statistics of a network are far from those by which it is trained.
+    """
+    layers = [layer for layer in forward.network.modules() if isinstance(layer, _BatchNorm)]
+    before = [(layer, layer.momentum, layer.num_batches_tracked) for layer in layers]
+    forward.labeled.n = None
+    for layer in layers:
+        layer.training, layer.momentum, layer.num_batches_tracked = True, 0.0, None
+    try:
+        yield
+    finally:
+        for layer, momentum, n_batches in before:
+            layer.training, layer.momentum, layer.num_batches_tracked = False, momentum, n_batches
 
 
 class HeadPasses:

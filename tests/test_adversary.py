@@ -44,7 +44,9 @@ def linear():
 
 def passes_of(network, labeled=None):
     """Return the passes of a net that has this network."""
-    return Passes(types.SimpleNamespace(module_=network, infer=network, shaped=None, applied=None), labeled)
+    return Passes(
+        types.SimpleNamespace(module_=network, infer=network, shaped=None, applied=None, device=None), labeled
+    )
 
 
 def uphill(network, y):

@@ -375,6 +375,17 @@ def test_the_scale_is_that_of_the_layer_and_renewed_before_every_epoch(quick, bl
     assert sampler.asked[-1] == (8, pytest.approx(expected))
 
 
+def test_behind_batch_norm_the_scale_is_that_of_training_from_the_first_epoch(quick, blobs):
+    X, y = blobs
+    sampler = Scaled()
+    module = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
+    clf = quick(module=module, noise_layer="0", unlabeled=sampler, max_epochs=1).fit(1000 * X, y)
+    # Batch normalization makes the variance of each of the four activations 1; its kept statistics begin at (0, 1).
+    assert sampler.asked[0] == (4, pytest.approx(8**0.5, rel=1e-3))
+    assert clf.net_.module_[0].num_batches_tracked == 3
+    assert clf.net_.module_[0].momentum == 0.1
+
+
 def test_weights_count_in_the_scale_of_a_layer(quick, blobs):
     X, y = blobs
     times = 1 + np.arange(90) % 3
