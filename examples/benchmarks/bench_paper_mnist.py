@@ -12,8 +12,8 @@ thread.
 
 Each method has one knob. Tuning trains on 8,000 of the training images and judges by the next 2,000, of which some are
 attacked: of the values within two points of the best clean accuracy, that with the largest union in the worst case
-wins. PGD-20 stands beside it in the table; it flatters one-step trainings. Tuning also takes the seconds of an epoch, from which the rows at equal seconds get their
-epochs. Without tuning the first value of a knob is taken.
+wins. PGD-20 stands beside it in the table; it flatters one-step trainings. Tuning also takes the seconds of an epoch,
+from which the rows at equal seconds get their epochs. Without tuning the first value of a knob is taken.
 
 Runs that have ended are in a file of JSON lines, one for each size of the training set and of the images; what is in
 it is not run again. Several processes may work on different seeds or methods at the same time. Does vulnerability grow
