@@ -152,6 +152,16 @@ def test_bounds_are_used_to_the_full(linear, X, y):
     assert torch.equal(perturbed, (uphill(linear, y) > 0).to(X.dtype))
 
 
+def test_what_a_bound_stops_is_left_to_the_other_features():
+    network = nn.Linear(2, 2, dtype=torch.float64)
+    with torch.no_grad():
+        network.weight.copy_(torch.tensor([[0.0, 0.0], [-10.0, -1.0]]))
+    X = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    adversary = PGD(1.0, norm=2, eps_step=0.1, max_iter=200, random_start=False, clip_values=(-5, 1))
+    perturbed = adversary.perturb(network, X, torch.tensor([1]), generator())
+    torch.testing.assert_close(perturbed, torch.tensor([[1.0, 1.0]], dtype=X.dtype), rtol=0, atol=0.02)
+
+
 @pytest.mark.parametrize("adversary", [FGSM(0.5), NFGSM(0.5), PGD(0.5), PGD(0.5, norm=2), TRADES(0.5)], ids=repr)
 def test_the_loss_of_a_network_rises(X, y, adversary):
     torch.manual_seed(0)
