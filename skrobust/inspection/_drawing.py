@@ -1,0 +1,151 @@
+"""What all displays share: axes, styles, legends, names of estimators and norms."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+NORM_NAMES = {np.inf: "Linf", 2.0: "L2", 1.0: "L1"}
+
+
+def single_axes(display, ax):
+    """Return axes to draw on, those of a new figure if there are none, and whether the figure is new."""
+    axes, is_new = panels(display, ax, 1, 1)
+    return axes[0, 0], is_new
+
+
+def panels(display, ax, n_rows, n_columns, size=(6.4, 4.8), **options):
+    """Return axes of shape (n_rows, n_columns), and whether their figure is new.
+
+    Parameters
+    ----------
+    display : object
+        For messages.
+    ax : matplotlib Axes, array of them, or None
+        One Axes is the frame within which several are placed.
+    n_rows, n_columns : int
+    size : tuple of float, default=(6.4, 4.8)
+        Of a new figure, in inches.
+    **options : dict
+        Of ``subplots``, such as ``sharex``.
+
+    Returns
+    -------
+    axes : ndarray of matplotlib Axes
+    is_new : bool
+
+    Raises
+    ------
+    ValueError
+        If the number of axes is another one.
+    TypeError
+        If it is no Axes.
+    """
+    check_matplotlib_support(f"{type(display).__name__}.plot")
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        figure = plt.figure(figsize=size, layout="constrained")
+        return figure.subplots(n_rows, n_columns, squeeze=False, **options), True
+    axes = np.asarray(ax, dtype=object).ravel()
+    _check_axes(axes)
+    if len(axes) == n_rows * n_columns:
+        return axes.reshape(n_rows, n_columns), False
+    if len(axes) == 1 and axes[0].get_subplotspec() is not None:
+        axes[0].set_axis_off()
+        grid = axes[0].get_subplotspec().subgridspec(n_rows, n_columns)
+        return grid.subplots(squeeze=False, **options), False
+    raise ValueError(
+        f"ax has {len(axes)} axes, but {n_rows * n_columns} panels are to be drawn: pass that many, a single one of "
+        "plt.subplots, or None."
+    )
+
+
+def _check_axes(axes):
+    from matplotlib.axes import Axes
+
+    for entry in axes:
+        if not isinstance(entry, Axes):
+            raise TypeError(f"ax={entry!r} must be an Axes of matplotlib, an array of them, or None.")
+
+
+def line_kwargs(defaults, given):
+    """Return keywords of a line: what is given goes before the defaults, also under another name."""
+    from matplotlib.lines import Line2D
+
+    return _merged(defaults, given, Line2D)
+
+
+def patch_kwargs(defaults, given):
+    """Return keywords of an area in the same way."""
+    from matplotlib.patches import Patch
+
+    return _merged(defaults, given, Patch)
+
+
+def dot_kwargs(defaults, given):
+    """Return keywords of dots in the same way."""
+    from matplotlib.collections import PathCollection
+
+    return _merged(defaults, given, PathCollection)
+
+
+def _merged(defaults, given, artist):
+    from matplotlib.cbook import normalize_kwargs
+
+    return {**normalize_kwargs(defaults, artist), **normalize_kwargs(given or {}, artist)}
+
+
+def legend(ax, is_new, *, outside=False, **options):
+    """Add a legend; beside the axes if their figure is new and the data leave no room."""
+    if not ax.get_legend_handles_labels()[0] and "handles" not in options:
+        return None
+    place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)} if outside and is_new else {"loc": "best"}
+    return ax.legend(**{"fontsize": "small", "framealpha": 0.85, **place, **options})
+
+
+def share_axis(ax, label):
+    """Make the y axis one of shares, from 0 to 1."""
+    ax.set(ylim=(-0.02, 1.02), ylabel=label)
+    ax.grid(alpha=0.25)
+
+
+def check_names(display, name, n):
+    """Check that a name is given to a single thing alone."""
+    if name is not None and n != 1:
+        raise ValueError(f"name={name!r} of {display} is for a single one: give several as a dict by their names.")
+
+
+def named(display, things, name, default):
+    """Return one or several things as a dict by their names.
+
+    Parameters
+    ----------
+    display : str
+        For messages.
+    things : object or dict of str to object
+    name : str or None
+        Of a single one.
+    default : callable
+        Returns the name of a single one that has none.
+    """
+    several = things if isinstance(things, Mapping) else {name or default(things): things}
+    if isinstance(things, Mapping):
+        check_names(display, name, len(things) if name is None else 0)
+    if not several:
+        raise ValueError(f"{display} has nothing to draw: give at least one, under its name.")
+    return {str(key): value for key, value in several.items()}
+
+
+def estimator_name(estimator):
+    """Return the class of an estimator, or of the last step of a Pipeline."""
+    return type(estimator[-1] if isinstance(estimator, Pipeline) else estimator).__name__
+
+
+def units_text(threat_model):
+    """Return the norm of a threat model and the units in which its eps counts, as words."""
+    norm = NORM_NAMES[threat_model.norm]
+    if isinstance(threat_model.eps, tuple):
+        return f"{norm}, in multiples of the eps of each feature"
+    return f"{norm}, in units of {'X' if threat_model.units == 'raw' else 'the threat model'}"

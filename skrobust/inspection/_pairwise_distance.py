@@ -1,0 +1,206 @@
+"""PairwiseDistanceDisplay: the distances between rows, from which radii of noise are chosen."""
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from skrobust.inspection import _drawing as drawing
+from skrobust.inspection._palette import INK, line_style
+from skrobust.unlabeled import pairwise_distance_histogram
+
+KINDS = {
+    "pairs": "all pairs",
+    "within": "pairs of one class",
+    "between": "pairs of two classes",
+    "nearest": "nearest row",
+    "nearest_within": "nearest row of the same class",
+    "nearest_between": "nearest row of another class",
+}
+# With labels the parts say more than the whole.
+OF_LABELED = ("within", "between", "nearest_within", "nearest_between")
+RADII = ("unlabeled_radius", "neighbor_radius")
+UNITS = {"data_scale": "distance (in units of the data scale D)", "raw": "distance (in units of X)"}
+
+
+class PairwiseDistanceDisplay:
+    """Histograms of the distances between rows, by kind of pair, and the lengths of noise beside them.
+
+    Make it by :meth:`from_data` or :meth:`from_estimator`. Noise shorter than the distances to nearest neighbors stays
+    inside the support; noise as long as those between classes reaches other classes.
+
+    Parameters
+    ----------
+    counts : dict of str to ndarray of shape (n_bins,)
+        As :func:`skrobust.unlabeled.pairwise_distance_histogram` returns them.
+    edges : ndarray of shape (n_bins + 1,)
+    units : {"data_scale", "raw"}, default="data_scale"
+        Units of the edges.
+    radii : dict of str to float, default=None
+        Lengths of noise, in the same units, by name.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    histograms_ : dict of str to matplotlib StepPatch
+        By kind of pair.
+    radius_lines_ : dict of str to matplotlib Line2D
+        By name of the radius.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import numpy as np
+    >>> from skrobust.inspection import PairwiseDistanceDisplay
+    >>> display = PairwiseDistanceDisplay({"pairs": np.array([1, 3])}, np.array([0.0, 1.0, 2.0])).plot()
+    >>> display.histograms_["pairs"].get_data().values.tolist()
+    [0.25, 0.75]
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, counts, edges, *, units="data_scale", radii=None):
+        self.counts = counts
+        self.edges = edges
+        self.units = units
+        self.radii = radii
+
+    @classmethod
+    def from_data(cls, X, y=None, *, units="data_scale", radii=None, ax=None, plot_params=None, **histogram_params):
+        """Count distances between rows, and draw them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features), or images
+            Rows as the classifier gets them: behind the scaler, if there is one.
+        y : array-like of shape (n,), default=None
+            Class labels.
+        units : {"data_scale", "raw"}, default="data_scale"
+            Whether distances are in units of the data scale D, or in those of `X`.
+        radii : dict of str to float, default=None
+            Lengths of noise to show, in the same units, by name.
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a figure.
+        plot_params : dict, default=None
+            Keywords of :meth:`plot`.
+        **histogram_params : dict
+            Keywords of :func:`skrobust.unlabeled.pairwise_distance_histogram`, such as `bins`.
+
+        Returns
+        -------
+        display : PairwiseDistanceDisplay
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt
+        >>> from sklearn.datasets import load_iris
+        >>> from skrobust.inspection import PairwiseDistanceDisplay
+        >>> X, y = load_iris(return_X_y=True)
+        >>> display = PairwiseDistanceDisplay.from_data(X, y, radii={"noise": 0.1})
+        >>> sorted(display.histograms_)
+        ['between', 'nearest_between', 'nearest_within', 'within']
+        >>> plt.close(display.figure_)
+        """
+        counts, edges = pairwise_distance_histogram(X, y, units=units, **histogram_params)
+        return cls(counts, edges, units=units, radii=radii).plot(ax, **(plot_params or {}))
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y=None, *, layer=None, ax=None, plot_params=None, **histogram_params):
+        """Count distances between rows as a classifier of this package sees them, and draw them beside its radii.
+
+        Parameters
+        ----------
+        estimator : classifier of this package, or Pipeline that ends in one
+            Fitted. The steps before it are applied to X.
+        X : array-like or DataFrame of shape (n, n_features), or images
+            Training rows.
+        y : array-like of shape (n,), default=None
+            Class labels.
+        layer : str, default=None
+            Name of a layer of the network at which distances are taken, in place of its input.
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a figure.
+        plot_params : dict, default=None
+            Keywords of :meth:`plot`.
+        **histogram_params : dict
+            Keywords of :func:`skrobust.unlabeled.pairwise_distance_histogram`, such as `bins`.
+
+        Returns
+        -------
+        display : PairwiseDistanceDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no radii.
+        """
+        last = estimator
+        if isinstance(estimator, Pipeline):
+            last, X = estimator[-1], X if len(estimator) == 1 else estimator[:-1].transform(X)
+        if not all(hasattr(last, radius) for radius in RADII):
+            raise TypeError(
+                f"estimator of type {type(last).__name__} has no {' and '.join(RADII)}: pass a classifier of this "
+                "package, or use from_data."
+            )
+        at_layer = {} if layer is None else {"estimator": last, "layer": layer}
+        radii = {radius: float(getattr(last, radius)) for radius in RADII}
+        return cls.from_data(
+            np.asarray(X), y, radii=radii, ax=ax, plot_params=plot_params, **at_layer, **histogram_params
+        )
+
+    def plot(self, ax=None, *, kinds=None, histogram_kw=None, radius_kw=None):
+        """Draw the histograms, each as shares of its own pairs.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a figure.
+        kinds : sequence of str, default=None
+            Kinds of pairs to draw. None are "pairs" and "nearest", or with labels the parts of both.
+        histogram_kw : dict, default=None
+            Keywords of the histograms, for ``stairs``.
+        radius_kw : dict, default=None
+            Keywords of the lines at the radii, for ``axvline``.
+
+        Returns
+        -------
+        display : PairwiseDistanceDisplay
+            This one.
+
+        Raises
+        ------
+        ValueError
+            If a kind, or the unit, is unknown.
+        """
+        usual = OF_LABELED if "within" in self.counts else KINDS
+        kinds = [kind for kind in usual if kind in self.counts] if kinds is None else list(kinds)
+        unknown = [kind for kind in kinds if kind not in self.counts]
+        if unknown or self.units not in UNITS:
+            raise ValueError(
+                f"kinds={kinds!r} and units={self.units!r} must be among {list(self.counts)} and {list(UNITS)}."
+            )
+        self.ax_, is_new = drawing.single_axes(self, ax)
+        self.figure_, self.histograms_, self.radius_lines_ = self.ax_.figure, {}, {}
+        for index, kind in enumerate(kinds):
+            self.histograms_[kind] = self._draw(kind, index, histogram_kw)
+        for index, (name, radius) in enumerate((self.radii or {}).items()):
+            style = {"color": INK, "linestyle": (":", "--", "-.")[index % 3], "label": f"{name}, {radius:.3g}"}
+            self.radius_lines_[name] = self.ax_.axvline(radius, **drawing.line_kwargs(style, radius_kw))
+        self.ax_.set(xlabel=UNITS[self.units], ylabel="share of pairs of the kind", ylim=(0, None))
+        self.ax_.margins(x=0.02)
+        drawing.legend(self.ax_, is_new)
+        return self
+
+    def _draw(self, kind, index, histogram_kw):
+        """Draw the histogram of one kind of pairs; near ones are filled."""
+        counts = np.asarray(self.counts[kind], dtype=np.float64)
+        is_near = kind.startswith("nearest")
+        color = line_style(index)["color"]
+        style = {"edgecolor": color, "linewidth": 1.4, "fill": is_near, "label": KINDS.get(kind, kind)}
+        style |= {"facecolor": (*_rgb(color), 0.25)} if is_near else {"linestyle": "-"}
+        share = counts / max(counts.sum(), 1.0)
+        return self.ax_.stairs(share, self.edges, **drawing.patch_kwargs(style, histogram_kw))
+
+
+def _rgb(color):
+    from matplotlib.colors import to_rgb
+
+    return to_rgb(color)

@@ -1,0 +1,100 @@
+"""Rows of any kind as a matrix of numbers and back, and points that a sampler makes around them."""
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+from skrobust.data import Moments
+from skrobust.torchify import decode_frame, encode_frame
+from skrobust.unlabeled import Support, resolve_sampler
+
+CPU = torch.device("cpu")
+# Numbers in the points that a classifier is asked about at a time, and pairs of rows between which distances are taken.
+CHUNK_NUMBERS = 2**22
+
+
+class Rows:
+    """Rows as they were given, and as a matrix of numbers.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame of shape (n, n_features), or images
+    name : str, default="X"
+        For messages.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (n, n_features), float64
+        What is no number is a code.
+    is_number : ndarray of shape (n_features,), bool
+    names : list of str
+        Of the features.
+    """
+
+    def __init__(self, X, name="X"):
+        self._like = X if hasattr(X, "iloc") else np.asarray(X)
+        self.matrix, vocabularies = encode_frame(self._like)
+        self.is_number = np.array([vocabulary is None for vocabulary in vocabularies])
+        if not len(self.matrix):
+            raise ValueError(f"{name} has no rows: give some.")
+        if not np.isfinite(self.matrix).all():
+            raise ValueError(f"{name} has missing or infinite values: fill them in first, or leave these rows out.")
+        self.names = [
+            str(column) for column in getattr(X, "columns", map("feature {}".format, range(len(vocabularies))))
+        ]
+        self._dtype = np.float32 if getattr(self._like, "dtype", None) == np.float32 else np.float64
+
+    def restored(self, matrix):
+        """Return a matrix as rows of the kind of X."""
+        return decode_frame(matrix.astype(self._dtype), self._like)
+
+    def values(self, i):
+        """Return the values of a row as they were given."""
+        if hasattr(self._like, "iloc"):
+            return [self._like.iloc[i, j] for j in range(self._like.shape[1])]
+        return self._like[i].ravel().tolist()
+
+    def asked(self, method, matrix):
+        """Return what a method of an estimator says to the rows of a matrix, some at a time."""
+        size = max(1, CHUNK_NUMBERS // matrix.shape[1])
+        parts = (matrix[start : start + size] for start in range(0, len(matrix), size))
+        return np.concatenate([np.asarray(method(self.restored(part))) for part in parts])
+
+
+class Surroundings:
+    """The support of rows, points that a sampler makes around them, and distances from them.
+
+    Parameters
+    ----------
+    rows : Rows
+    noise_units : {"global", "std"}
+    """
+
+    def __init__(self, rows, noise_units):
+        if noise_units not in ("global", "std"):
+            raise ValueError(f"noise_units={noise_units!r} is unknown: use 'global' or 'std'.")
+        if not rows.is_number.any():
+            raise ValueError("X has no columns of numbers, to which noise could be added: give rows that have some.")
+        self.rows = rows
+        self._numbers = torch.from_numpy(rows.matrix[:, rows.is_number])
+        moments = Moments.of(self._numbers.numpy())
+        if not moments.data_scale > 0:
+            raise ValueError("X has rows that are all alike, so that noise has no unit: give others.")
+        self.support = Support.from_moments(moments, noise_units=noise_units, dtype=torch.float64, device=CPU)
+        unit = torch.as_tensor(self.support.unit, dtype=torch.float64).expand(self._numbers.shape[1])
+        self._units = torch.where(unit > 0, unit, 1.0) * len(unit) ** 0.5
+
+    def sampled(self, sampler, radius, random_state):
+        """Return one point for each row, as a matrix; what is no number stays."""
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        sampler = resolve_sampler(sampler, parameter="sampler")
+        points = sampler.sample(self._numbers, self.support, radius, torch.Generator().manual_seed(seed))
+        matrix = self.rows.matrix.copy()
+        matrix[:, self.rows.is_number] = points.numpy()
+        return matrix
+
+    def distances(self, matrix):
+        """Return distances to the nearest row, in units of the data scale D, of shape (n,)."""
+        points, rows = torch.from_numpy(matrix[:, self.rows.is_number]) / self._units, self._numbers / self._units
+        size = max(1, CHUNK_NUMBERS // len(rows))
+        return np.concatenate([torch.cdist(part, rows).amin(dim=1).numpy() for part in points.split(size)])
