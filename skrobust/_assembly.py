@@ -60,11 +60,11 @@ def make_objective(*args):
     See :mod:`skrobust._objective`.
     """
     setting = Setting(*args)
-    estimator, place = setting.estimator, setting.place
+    estimator = setting.estimator
     penalty, adversary = resolve_penalty(estimator.penalty), resolve_adversary(estimator.adversary)
     unlabeled = resolve_sampler(estimator.unlabeled, parameter="unlabeled")
     neighbors = resolve_neighbors(estimator.neighbors)
-    generator = place.generator(setting.seed)
+    generator = setting.place.generator(setting.seed)
     labeled = {
         "supervision": _supervision(adversary, setting, generator),
         "preparation": make_preparation(estimator, setting, generator),
@@ -73,27 +73,35 @@ def make_objective(*args):
         return CrossEntropy(**labeled)
     space, support = _space(setting, unlabeled)
     unlabeled = setting.prepared(unlabeled)
+    return OffSupport(
+        **labeled,
+        **_anchors(setting, penalty, adversary, unlabeled, generator),
+        weight=estimator.smoothness,
+        penalty=penalty,
+        neighborhood=_neighborhood(*neighbors, setting, support, generator),
+        generated=unlabeled if space is INPUT_SPACE else None,
+        support=support,
+        generator=generator,
+        space=space,
+        uses_noise=space is INPUT_SPACE,
+    )
+
+
+def _anchors(setting, penalty, adversary, unlabeled, generator):
+    """Return which anchors there are and where they come from, as arguments of the objective."""
+    estimator, place = setting.estimator, setting.place
     sampler = _with_pool(unlabeled, setting)
     kinds = _kinds(penalty, estimator, sampler, adversary)
     n_rows, n_features = setting.data.X.shape
     batch_size = checked_net_params(estimator).get("iterator_train__batch_size", estimator.batch_size)
-    return OffSupport(
-        **labeled,
-        weight=estimator.smoothness,
-        penalty=penalty,
-        neighborhood=_neighborhood(*neighbors, setting, support, generator),
-        sampler=sampler,
-        generated=unlabeled if space is INPUT_SPACE else None,
-        n_unlabeled=estimator.n_unlabeled if "unlabeled" in kinds else 0,
-        radius=estimator.unlabeled_radius,
-        support=support,
-        generator=generator,
-        projection=torch.randn(n_features, generator=generator, device=place.device, dtype=place.float_type),
-        full_batch=batch_size if n_rows <= batch_size else None,
-        kinds=kinds,
-        space=space,
-        uses_noise=space is INPUT_SPACE,
-    )
+    return {
+        "kinds": kinds,
+        "sampler": sampler,
+        "n_unlabeled": estimator.n_unlabeled if "unlabeled" in kinds else 0,
+        "radius": estimator.unlabeled_radius,
+        "full_batch": batch_size if n_rows <= batch_size else None,
+        "projection": torch.randn(n_features, generator=generator, device=place.device, dtype=place.float_type),
+    }
 
 
 def _supervision(adversary, setting, generator):
