@@ -15,6 +15,7 @@ one knob, which is tuned on held-out training images, and runs that have ended a
 
 import argparse
 import functools
+import itertools
 import pathlib
 
 from common import RESULTS, use_one_thread
@@ -59,10 +60,9 @@ def parsed():
     return parser.parse_args()
 
 
-def main():
-    options = parsed()
-    use_one_thread()
-    base = OffSupportRobustClassifier(
+def classifier(options):
+    """Return the classifier that all methods share, not fitted."""
+    return OffSupportRobustClassifier(
         "resnet9",
         max_epochs=options.epochs,
         batch_size=options.batch_size,
@@ -70,25 +70,27 @@ def main():
         device=options.device,
         net_params={"module__normalization": "cifar10", "module__width": options.width},
     )
-    cifar = fetch_cifar10(options.data)
+
+
+def main():
+    options = parsed()
+    use_one_thread()
+    base, cifar = classifier(options), fetch_cifar10(options.data)
     X, y = cifar.X_train[: options.n_train], cifar.y_train[: options.n_train]
     is_whole = options.n_train >= N_ALL and options.width == WIDTH
     stem = "paper_cifar" if is_whole else f"paper_cifar_slice_{len(X)}_width_{options.width}"
-    tuning = options.results / f"{stem}_tuning_runs.jsonl"
+    tuning, path = (options.results / f"{stem}{kind}_runs.jsonl" for kind in ("_tuning", ""))
     protocol = {"threat_models": THREATS, "n_attacked": options.n_attacked}
     if options.tune:
-        n_held_out = round(HELD_OUT_SHARE * len(X))
-        data = X[:-n_held_out], y[:-n_held_out], X[-n_held_out:], y[-n_held_out:]
+        n = round((1 - HELD_OUT_SHARE) * len(X))
         methods = {name: METHODS[name] for name in options.methods}
-        tune(methods, base, data, tuning, n_epochs=options.tune_epochs, **protocol)
+        tune(methods, base, (X[:n], y[:n], X[n:], y[n:]), tuning, n_epochs=options.tune_epochs, **protocol)
         return
-    tuned, path = Tuned(tuning.with_suffix(".csv")), options.results / f"{stem}_runs.jsonl"
+    tuned, data = Tuned(tuning.with_suffix(".csv")), (X, y, cifar.X_test, cifar.y_test)
     protocol["scoring"] = functools.partial(figures, n_attacked=options.n_attacked)
-    for seed in options.seeds:
-        for name in options.methods:
-            models = {name: METHODS[name].estimator(base, tuned.value(name))}
-            run(models, (X, y, cifar.X_test, cifar.y_test), path, seed=seed, **protocol)
-            write_tables(path, PLAIN)
+    for seed, name in itertools.product(options.seeds, options.methods):
+        run({name: METHODS[name].estimator(base, tuned.value(name))}, data, path, seed=seed, **protocol)
+        write_tables(path, PLAIN)
 
 
 if __name__ == "__main__":

@@ -18,19 +18,23 @@ from which the rows at equal seconds get their epochs. Without tuning the first 
 Runs that have ended are in a file of JSON lines, one for each size of the training set and of the images; what is in
 it is not run again. Several processes may work on different seeds or methods at the same time. Does vulnerability grow
 as there are fewer rows or more pixels? --n-train and --side ask that, with --steps for the same number of updates.
+--margins trains nothing: it says between which bounds the margins of the 1-nearest-neighbor rule lie on these rows.
 """
 
 import argparse
 import functools
+import itertools
 import math
 import pathlib
 
-from common import RESULTS, use_one_thread
-from paper_comparison import Method, Tuned, figures, run, tune, within, write_tables
+import numpy as np
+from common import RESULTS, use_one_thread, write_csv
+from paper_comparison import Method, Tuned, figures, run, spread, tune, within, write_tables
 
 from skrobust import OffSupportRobustClassifier
 from skrobust.adversary import FGSM, NFGSM, PGD, TRADES
 from skrobust.datasets import adapt_images, fetch_cifar10, fetch_mnist
+from skrobust.metrics import nearest_neighbor_margin
 
 UNIT = {"clip_values": (0, 1)}
 PLAIN, REFERENCE = "plain", "smoothness"
@@ -83,6 +87,7 @@ def parsed():
     parser.add_argument("--data", required=True, help="npz file with X_train, y_train, X_test, y_test")
     parser.add_argument("--foreign", help="npz file of CIFAR-10, see fetch_cifar10")
     parser.add_argument("--tune", action="store_true", help="choose the knobs on held-out training rows")
+    parser.add_argument("--margins", action="store_true", help="only the margins of the 1-nearest-neighbor rule")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD", help=", ".join(names))
     parser.add_argument("--n-train", type=int, default=10_000)
@@ -117,22 +122,18 @@ def estimator(name, base, tuned, n_epochs):
     return METHODS[method_name].estimator(base, tuned.value(method_name), max_epochs=n_epochs)
 
 
-def main():
-    options = parsed()
-    use_one_thread()
-    base = OffSupportRobustClassifier("lenet", device="cpu")
-    tuning, mnist = options.results / "paper_mnist_tuning_runs.jsonl", fetch_mnist(options.data)
-    X, y = resized(mnist.X_train[: options.n_train], options.side), mnist.y_train[: options.n_train]
-    if options.tune:
-        rest = slice(N_TUNING, N_TUNING + N_JUDGING)
-        methods = {name: METHODS[name] for name in options.methods if name in METHODS}
-        n_attacked = min(options.n_attacked, N_JUDGING_ATTACKED)
-        protocol = {"threat_models": HELD_OUT, "n_attacked": n_attacked, "n_epochs": options.tune_epochs}
-        tune(methods, base, (X[:N_TUNING], y[:N_TUNING], X[rest], y[rest]), tuning, **protocol)
-        return
-    X_test, tuned = resized(mnist.X_test, options.side), Tuned(tuning.with_suffix(".csv"))
-    n_steps_of_epoch = math.ceil(len(X) / base.batch_size)
-    n_epochs = options.epochs if options.steps is None else max(1, round(options.steps / n_steps_of_epoch))
+def choose(options, base, X, y, path):
+    """Train with every value of the knobs on some training rows, and judge by the next ones."""
+    rest = slice(N_TUNING, N_TUNING + N_JUDGING)
+    methods = {name: METHODS[name] for name in options.methods if name in METHODS}
+    n_attacked = min(options.n_attacked, N_JUDGING_ATTACKED)
+    protocol = {"threat_models": HELD_OUT, "n_attacked": n_attacked, "n_epochs": options.tune_epochs}
+    tune(methods, base, (X[:N_TUNING], y[:N_TUNING], X[rest], y[rest]), path, **protocol)
+
+
+def compare(options, base, tuned, data):
+    """Train and judge all that is asked for, and write the tables anew after each run."""
+    X = data[0]
     measure = functools.partial(
         figures,
         n_attacked=options.n_attacked,
@@ -140,14 +141,46 @@ def main():
         foreign=foreign_images(options.foreign, X, options.side),
         far_eps=FAR_EPS,
     )
-    shape = "" if options.side == SIDE else f"_{options.side}px"
-    path = options.results / f"paper_mnist_{len(X)}{shape}_runs.jsonl"
-    for seed in options.seeds:
-        for name in options.methods:
-            models = {name: estimator(name, base, tuned, n_epochs)}
-            protocol = {"threat_models": THREATS, "n_attacked": options.n_attacked, "scoring": measure}
-            run(models, (X, y, X_test, mnist.y_test), path, seed=seed, **protocol)
-            write_tables(path, PLAIN)
+    protocol = {"threat_models": THREATS, "n_attacked": options.n_attacked, "scoring": measure}
+    n_steps_of_epoch = math.ceil(len(X) / base.batch_size)
+    n_epochs = options.epochs if options.steps is None else max(1, round(options.steps / n_steps_of_epoch))
+    path = options.results / f"{stem(options, X)}_runs.jsonl"
+    for seed, name in itertools.product(options.seeds, options.methods):
+        run({name: estimator(name, base, tuned, n_epochs)}, data, path, seed=seed, **protocol)
+        write_tables(path, PLAIN)
+
+
+def margins(options, data):
+    """Write between which bounds the mean and the median margin of the 1-nearest-neighbor rule lie, at L2."""
+    X, y, X_test, y_test = data
+    rows = spread(len(y_test), options.n_attacked)
+    found = nearest_neighbor_margin(X_test[rows], y_test[rows], X_reference=X, y_reference=y)
+    averages = {"mean": np.mean, "median": np.median}
+    row = {"n_train": len(y), "side": options.side, "n_rows": len(rows), "clean": np.mean(found.lower > 0)}
+    for bound, (name, average) in itertools.product(("lower", "upper"), averages.items()):
+        row[f"l2_margin_{name}_{bound}"] = round(float(average(found[bound])), 4)
+    write_csv([row], options.results / f"{stem(options, X)}_nearest_neighbor.csv")
+    print(row)
+
+
+def stem(options, X):
+    return f"paper_mnist_{len(X)}" + ("" if options.side == SIDE else f"_{options.side}px")
+
+
+def main():
+    options = parsed()
+    use_one_thread()
+    base = OffSupportRobustClassifier("lenet", device="cpu")
+    tuning, mnist = options.results / "paper_mnist_tuning_runs.jsonl", fetch_mnist(options.data)
+    X, y = resized(mnist.X_train[: options.n_train], options.side), mnist.y_train[: options.n_train]
+    if options.tune:
+        choose(options, base, X, y, tuning)
+        return
+    data = X, y, resized(mnist.X_test, options.side), mnist.y_test
+    if options.margins:
+        margins(options, data)
+    else:
+        compare(options, base, Tuned(tuning.with_suffix(".csv")), data)
 
 
 if __name__ == "__main__":

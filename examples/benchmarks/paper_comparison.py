@@ -8,7 +8,6 @@ import dataclasses
 import json
 import math
 import statistics
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -107,22 +106,10 @@ def _crossings(estimator, X, y, directions, reference, max_distance):
 def run(estimators, data, path, *, seed, attacks=(WORST,), **protocol):
     """Train and judge each classifier, unless that is in the file, and say what came out."""
     X_train, y_train, X_test, y_test = data
+    protocol |= {"X_test": X_test, "y_test": y_test, "attacks": attacks, "path": path}
     for name, estimator in estimators.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("always")
-            table = compare_training(
-                {name: estimator},
-                X_train,
-                y_train,
-                X_test=X_test,
-                y_test=y_test,
-                attacks=attacks,
-                n_seeds=1,
-                random_state=seed,
-                path=path,
-                **protocol,
-            ).runs
-        measured = table.iloc[0].to_dict()
+        found = compare_training({name: estimator}, X_train, y_train, n_seeds=1, random_state=seed, **protocol)
+        measured = found.runs.iloc[0].to_dict()
         print(*(f"{key}={_short(value)}" for key, value in measured.items() if value != ""), flush=True)
 
 
