@@ -16,6 +16,7 @@ from sklearn.svm import LinearSVC
 
 from skrobust import ThreatModel
 from skrobust.metrics import (
+    _margins,
     _neighbors,
     adversarial_distance,
     margin_ratio_score,
@@ -94,6 +95,28 @@ def test_margins_of_the_nearest_neighbor_hold_by_brute_force(norm):
         tightness.append(margin.lower[i] / truth)
     # Where the nearest cell has a corner ahead, its planes are nearer than the cell.
     assert np.median(tightness) > (0.98 if norm == 2 else 0.4)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@hypothesis.settings(max_examples=25)
+@hypothesis.given(seed=st.integers(0, 10**6), n_first=st.integers(1, 4))
+def test_bounds_hold_whatever_is_looked_at_first(norm, seed, n_first):
+    X, y, others, labels = random_rows(seed, 10, 60, 2, 2)
+    reference = {"X_reference": others, "y_reference": labels, "norm": norm, "n_ways": 1}
+    every = nearest_neighbor_margin(X, y, **reference)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_margins, "N_FIRST", n_first)
+        first = nearest_neighbor_margin(X, y, **reference)
+    half = np.maximum(0, every.distance_other - every.distance_own) / 2
+    assert (first.lower >= half * (1 - 1e-9)).all()
+    if norm == 2:
+        # A cell is convex, so that the way crosses its border once, whatever is asked first.
+        np.testing.assert_allclose(first.upper, every.upper, rtol=3e-6)
+        assert (first.lower <= every.lower * (1 + 1e-9)).all()
+    for i in np.flatnonzero(first.lower > 0):
+        noise = np.random.default_rng(seed).normal(size=(200, 2))
+        within = X[i] + (1 - 1e-9) * first.lower[i] * noise / np.linalg.norm(noise, ord=norm, axis=1, keepdims=True)
+        assert not is_fooled(within, y[i], others, labels, norm).any()
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -313,6 +336,14 @@ def test_weights_and_unseen_rows():
     np.testing.assert_allclose(result.per_sample, [1 / 0.75, 0.25 / 0.875], rtol=1e-4)
     expected = np.mean([0.5 / 0.75, 0.75 / 0.875])
     np.testing.assert_allclose(result.nearest_neighbor, [expected, expected], rtol=1e-6)
+
+
+def test_ratios_are_of_rows_of_numbers():
+    frame = pd.DataFrame({"a": [0.0, 1.0], "word": ["yes", "no"]})
+    with pytest.raises(ValueError, match=r"X must hold dense, finite numbers in every column.*'yes'"):
+        margin_ratio_score(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), frame, [0, 1])
+    with pytest.raises(ValueError, match="sample_weight has the shape"):
+        margin_ratio_score(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), [[0.0], [1.0]], [0, 1], sample_weight=[1])
 
 
 def test_rows_that_nothing_fools_are_told():

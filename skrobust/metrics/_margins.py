@@ -30,29 +30,32 @@ def _bounds(setting, n_ways):
     to_own, to_other = own.distance[:, 0], others.distance[:, 0]
     right = np.flatnonzero(to_own < to_other)
     lower, upper = np.zeros(len(codes)), np.zeros(len(codes))
-    lower[right] = (to_other - to_own)[right] / 2
     if reference.norm == 2:
-        for row in right:
-            lower[row] = max(lower[row], _to_cell_of_others(setting, row, own, others))
+        planes = [_to_bisectors_of(setting, row, own, others) for row in right]
+        lower[right] = np.minimum(planes, _beyond_these(setting, right, own, others))
+    lower[right] = np.maximum(lower[right], (to_other - to_own)[right] / 2)
     upper[right] = _shortest_way(setting, right, own, others, n_ways)
     return to_own, to_other, np.minimum(lower, upper), upper
 
 
-def _to_cell_of_others(setting, row, own, others):
-    """Return by how much a row must move to be nearer to some row of another class than to each of its nearest own.
-
-    To be nearer to any row at the distance a than to one at the distance b takes a way of at least (a - b) / 2, in
-    every norm; bisecting hyperplanes tell more of the Euclidean.
-    """
+def _to_bisectors_of(setting, row, own, others):
+    """Return by how much a row must move to be nearer to one of these others than to each of its nearest own."""
     reference = setting.reference
     start = reference.points(setting.rows[row : row + 1])
     near, far = (
         reference.points(reference.rows[found.index[row, found.index[row] >= 0]]) - start for found in (own, others)
     )
     units = np.ones(start.shape[1])
-    bound = _to_bisectors(np.zeros_like(start), near, far, units, reference.norm, ROUNDING)[0]
-    is_all = len(far) == setting.n_others()[row]
-    return bound if is_all else min(bound, (others.distance[row, -1] - own.distance[row, 0]) / 2)
+    return _to_bisectors(np.zeros_like(start), near, far, units, reference.norm, ROUNDING)[0]
+
+
+def _beyond_these(setting, right, own, others):
+    """Return by how much rows must move to be nearer to other rows of another class than these, inf without any.
+
+    To be nearer to a row at the distance a than to one at the distance b takes a way of (a - b) / 2, in every norm.
+    """
+    is_all = setting.n_others()[right] <= others.distance.shape[1]
+    return np.where(is_all, np.inf, (others.distance[right, -1] - own.distance[right, 0]) / 2)
 
 
 def _shortest_way(setting, right, own, others, n_ways):
@@ -98,7 +101,7 @@ class _Ways:
 
     def crossings(self, to_own, limit):
         """Return the distances from the starts at which the ends become the nearest rows, inf beyond a limit."""
-        # Before this no end can be as near as the nearest own row, see _to_cell_of_others.
+        # Before this no end can be as near as the nearest own row, see _beyond_these.
         low, high = (1 - to_own / self.lengths) / 2, np.minimum(1.0, limit / self.lengths)
         # The few nearest own rows are asked often, all of them mostly once.
         return _met(_met(low, high, self.passes_near), high, self.passes_all) * self.lengths
