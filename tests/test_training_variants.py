@@ -154,6 +154,7 @@ ROWS = 15
         ({"adversary": "fgsm", "unlabeled": None, "penalty": Smoothness(("labeled",))}, 4),
         ({"penalty": "jacobian"}, 1),
         ({"penalty": "jacobian", "adversary": "pgd"}, 2),
+        ({"penalty": Jacobian(anchors=("labeled",)), "adversary": "pgd"}, 3),
         ({"penalty": Jacobian(anchors=("labeled", "unlabeled"))}, 2),
         ({"penalty": "input_gradient"}, 1),
         ({"penalty": "curvature"}, 2),
