@@ -5,8 +5,8 @@ from numbers import Integral
 import numpy as np
 
 from skrobust.attacks import find_adversarial
-from skrobust.attacks._budget import Budget
 from skrobust.inspection import _drawing as drawing
+from skrobust.inspection import _examples as gathered
 from skrobust.inspection import _pictures as pictures
 from skrobust.inspection._palette import FAINT, INK, OKABE_ITO, WRONG
 from skrobust.inspection._rows import Rows
@@ -246,16 +246,16 @@ class AdversarialExamplesDisplay:
             If lengths or shapes do not fit.
         """
         before, after = Rows(X), Rows(X_adv, "X_adv")
-        _check_fits(before, after, {"y_pred": y_pred, "y_pred_adv": y_pred_adv, "y": y})
+        gathered.check_fits(before, after, {"y_pred": y_pred, "y_pred_adv": y_pred_adv, "y": y})
         shape = pictures.shape_of(X, image_shape)
-        index = _check_index(range(min(4, len(before.matrix))) if rows is None else rows, len(before.matrix))
+        index = gathered.check_index(range(min(4, len(before.matrix))) if rows is None else rows, len(before.matrix))
         answers = {"y": y, "answer_before": y_pred, "answer_after": y_pred_adv}
         answers = {key: None if labels is None else np.asarray(labels) for key, labels in answers.items()}
-        examples = [_example(i, before, after, answers) for i in index]
+        examples = [gathered.example_of(i, before, after, answers) for i in index]
         display = cls(
             examples,
             feature_names=before.names,
-            scale=None if threat_model is None else _scale(threat_model, before, X),
+            scale=None if threat_model is None else gathered.eps_of(threat_model, before, X),
             image_shape=shape,
         )
         return display.plot(ax, **plot_params)
@@ -289,18 +289,22 @@ class AdversarialExamplesDisplay:
 
     def _plot_images(self, ax, image_kw):
         n = len(self.examples)
-        self.axes_, _ = drawing.panels(self, ax, 3, n, (1.2 + 1.7 * n, 5.6))
+        self.axes_ = drawing.panels(self, ax, 3, n, (1.2 + 1.7 * n, 5.6))
         self.images_ = pictures.draw(self.axes_, self.examples, self.image_shape, image_kw or {})
         for column, example in zip(self.axes_.T, self.examples, strict=True):
-            column[0].set_title(_text(example["answer_before"]), **_style(example["answer_before"], example["y"]))
-            column[2].set_xlabel(_text(example["answer_after"]), **_style(example["answer_after"], example["y"]))
+            column[0].set_title(
+                f"answer: {_text(example['answer_before'])}", **_style(example["answer_before"], example["y"])
+            )
+            column[2].set_xlabel(
+                f"answer: {_text(example['answer_after'])}", **_style(example["answer_after"], example["y"])
+            )
 
     def _plot_bars(self, ax, max_features, bar_kw):
         n, changes = len(self.examples), [self._change(example) for example in self.examples]
         n_bars = [min(max_features, max(1, np.count_nonzero(change))) for change in changes]
         # As many axes as examples are one each; else two stand side by side.
         shape = (n, 1) if np.size(ax) == n and ax is not None else (-(-n // 2), min(2, n))
-        axes, _ = drawing.panels(self, ax, *shape, (5.6 * shape[1], shape[0] * (1.1 + 0.3 * max(n_bars))))
+        axes = drawing.panels(self, ax, *shape, (6.4 * shape[1], shape[0] * (1.1 + 0.3 * max(n_bars))))
         self.axes_ = axes.ravel()[:n]
         for unused in axes.ravel()[n:]:
             unused.set_axis_off()
@@ -325,13 +329,13 @@ class AdversarialExamplesDisplay:
         ax.set_yticks(np.arange(len(index)), [self._label(example, j) for j in index], fontsize="small")
         ax.axvline(0, color=INK, linewidth=0.8)
         units = "units of X" if self.scale is None else "units of eps"
-        ax.set_xlabel(f"change (in {units})", fontsize="small")
         ax.grid(axis="x", color=FAINT, alpha=0.3)
         n_left = np.count_nonzero(change) - np.count_nonzero(change[index])
         answers = f"{_text(example['answer_before'])} → {_text(example['answer_after'])}"
-        more = f"; {n_left} more moved less" if n_left else ""
-        title = f"row {example['row']}: {answers}{more}"
-        ax.set_title(title, loc="left", **_style(example["answer_after"], example["y"]))
+        more = f"; {n_left} more features moved" if n_left else ""
+        ax.set_xlabel(f"change (in {units}){more}", fontsize="small")
+        title = f"row {example['row']}: {answers}"
+        ax.set_title(title, loc="right", **_style(example["answer_after"], example["y"]))
 
     def _label(self, example, j):
         before, after = _text(example["values_before"][j]), _text(example["values_after"][j])
@@ -348,50 +352,10 @@ def _text(value):
 def _style(answer, y):
     """Return the style of an answer: wrong ones stand out, also without color."""
     is_wrong = y is not None and answer != y
-    return {"color": WRONG if is_wrong else INK, "weight": "bold" if is_wrong else "normal", "fontsize": "medium"}
+    return {"color": WRONG if is_wrong else INK, "weight": "bold" if is_wrong else "normal", "fontsize": "small"}
 
 
 def _check_count(name, value):
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name}={value!r} must be a positive whole number.")
     return value
-
-
-def _check_fits(before, after, labels):
-    """Check that rows and labels belong together."""
-    if before.matrix.shape != after.matrix.shape:
-        raise ValueError(
-            f"X_adv is of shape {after.matrix.shape}, but X of {before.matrix.shape}: give the counterpart of each row."
-        )
-    for name, values in labels.items():
-        if values is not None and len(values) != len(before.matrix):
-            raise ValueError(
-                f"{name} has {len(values)} labels, but X has {len(before.matrix)} rows: give one for each."
-            )
-
-
-def _check_index(rows, n_rows):
-    index = np.asarray(rows)
-    if index.ndim != 1 or not len(index) or index.dtype.kind not in "iu" or not ((index >= 0) & (index < n_rows)).all():
-        raise ValueError(f"rows={rows!r} must be indices of rows of X, which has {n_rows}.")
-    return index.tolist()
-
-
-def _scale(threat_model, rows, X):
-    """Return the change of each feature that is one eps."""
-    if threat_model.eps is None:
-        raise ValueError("threat_model has no eps, in which changes could be counted: give one that has, or None.")
-    budget = Budget.of(threat_model, rows.matrix, getattr(X, "columns", None), ~rows.is_number)
-    return budget.scale * budget.radius
-
-
-def _example(i, before, after, answers):
-    """Return what is drawn of one row."""
-    return {
-        "row": i,
-        "before": before.matrix[i],
-        "after": after.matrix[i],
-        "values_before": before.values(i),
-        "values_after": after.values(i),
-        **{key: None if labels is None else labels[i] for key, labels in answers.items()},
-    }

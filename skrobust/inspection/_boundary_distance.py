@@ -3,9 +3,9 @@
 import numpy as np
 
 from skrobust.inspection import _drawing as drawing
-from skrobust.inspection._nearest import flat, nearest_neighbor, proven_distance
+from skrobust.inspection._nearest import flat, nearest_neighbor
 from skrobust.inspection._palette import INK, line_style
-from skrobust.metrics import RobustnessReport, boundary_distance
+from skrobust.metrics import RobustnessReport, boundary_distance, nearest_neighbor_margin
 from skrobust.metrics._parameters import threat_model_of
 
 DIRECTIONS = {
@@ -150,7 +150,7 @@ class BoundaryDistanceDisplay:
         pairs = [(key, clf, direction) for key, clf in classifiers.items() for direction in directions]
         curves = [_measured(key, clf, X, y, direction, settings) for key, clf, direction in pairs]
         if nearest is not None:
-            curves += [_of_nearest(nearest, X, y, direction, own, settings) for direction in directions]
+            curves += [_of_nearest(nearest, X, y, direction, reference, settings) for direction in directions]
         return cls(curves, xlabel=f"distance ({drawing.units_text(own)})").plot(ax, **(plot_params or {}))
 
     @classmethod
@@ -219,14 +219,15 @@ class BoundaryDistanceDisplay:
             If it has no distances.
         """
         if "distance" in result:
-            result = {name or "classifier": result}
-        for each in result.values():
+            result, name = {name or "classifier": result}, None
+        results = drawing.named(cls.__name__, result, name, str)
+        for each in results.values():
             if not hasattr(each, "distance"):
                 raise TypeError(
                     f"result holds {type(each).__name__}, which has no distance: pass what boundary_distance returned."
                 )
         curves = [
-            _curve(key, direction, each.distance, each.get("max_distance", np.inf)) for key, each in result.items()
+            _curve(key, direction, each.distance, each.get("max_distance", np.inf)) for key, each in results.items()
         ]
         return cls(curves, xlabel=xlabel).plot(ax, **plot_params)
 
@@ -236,8 +237,8 @@ class BoundaryDistanceDisplay:
 
         Parameters
         ----------
-        distances : dict of str to array-like of shape (n,)
-            By name; inf where a row has none.
+        distances : array-like of shape (n,), or dict of str to array-like
+            Several by name; inf where a row has none.
         xlabel : str, default="distance"
             What the figures are.
         ax : matplotlib Axes, default=None
@@ -249,7 +250,7 @@ class BoundaryDistanceDisplay:
         -------
         display : BoundaryDistanceDisplay
         """
-        distances = drawing.named(cls.__name__, dict(distances), None, str)
+        distances = drawing.named(cls.__name__, distances, None, lambda _: "classifier")
         curves = [_curve(key, "", values) for key, values in distances.items()]
         return cls(curves, xlabel=xlabel).plot(ax, **plot_params)
 
@@ -278,7 +279,7 @@ class BoundaryDistanceDisplay:
         if xscale not in ("log", "linear"):
             raise ValueError(f"xscale={xscale!r} is unknown: use 'log' or 'linear'.")
         low, high = self._limits(xscale)
-        self.ax_, is_new = drawing.single_axes(self, ax)
+        self.ax_ = drawing.single_axes(self, ax, (9.6, 4.4))
         self.figure_, self.lines_, self.medians_, self.median_markers_ = self.ax_.figure, [], [], []
         names = [name for name in dict.fromkeys(curve["name"] for curve in self.curves) if name != REFERENCE]
         for curve in self.curves:
@@ -287,7 +288,7 @@ class BoundaryDistanceDisplay:
         drawing.share_axis(self.ax_, "share with a boundary farther away")
         self.ax_.axhline(0.5, color=INK, linewidth=0.6, alpha=0.5, zorder=0)
         self.ax_.set(xscale=xscale, xlim=(low, high), xlabel=self.xlabel)
-        drawing.legend(self.ax_, is_new, outside=True)
+        drawing.legend(self.ax_, beside="right")
         return self
 
     def _limits(self, xscale):
@@ -301,7 +302,7 @@ class BoundaryDistanceDisplay:
         looked = [curve["max_distance"] for curve in self.curves if np.isfinite(curve["max_distance"])]
         high = max([known.max(), *looked])
         # A single row right beside the boundary must not take half of the picture.
-        return (np.quantile(known, 0.005) / 1.2, 1.15 * high) if xscale == "log" else (0.0, 1.03 * high)
+        return (np.quantile(known, 0.02) / 1.2, 1.15 * high) if xscale == "log" else (0.0, 1.03 * high)
 
     def _draw(self, curve, color, low, high, line_kw):
         """Draw the share that is farther, and its median."""
@@ -315,6 +316,8 @@ class BoundaryDistanceDisplay:
         kind = DIRECTIONS.get(curve["direction"], curve["direction"])
         label = ", ".join(part for part in (curve["name"], kind) if part) + f": {text}"
         style = {"color": color, "linestyle": STYLES.get(curve["direction"], "-"), "label": label}
+        # Others lie on top of the reference.
+        style["zorder"] = 1.9 if curve["name"] == REFERENCE else 2
         keep = x >= low
         self.lines_ += self.ax_.step(x[keep], share[keep], where="post", **drawing.line_kwargs(style, line_kw))
         self.medians_.append(median)
@@ -332,10 +335,12 @@ def _measured(name, estimator, X, y, direction, settings):
     return _curve(name, direction, result.distance, result.max_distance)
 
 
-def _of_nearest(nearest, X, y, direction, threat_model, settings):
+def _of_nearest(nearest, X, y, direction, reference, settings):
     """Return the curve of 1-nearest-neighbor."""
-    if direction == "adversarial":
-        y = nearest.predict(flat(X)) if y is None else y
-        return _curve(REFERENCE, "at least, worst direction", proven_distance(nearest, X, y, threat_model))
-    settings = {**settings, "X_reference": flat(settings["X_reference"])}
-    return _measured(REFERENCE, nearest, flat(X), y, direction, settings)
+    if direction != "adversarial":
+        settings = {**settings, "X_reference": flat(reference[0])}
+        return _measured(REFERENCE, nearest, flat(X), y, direction, settings)
+    y = nearest.predict(flat(X)) if y is None else y
+    measured = {key: settings[key] for key in ("norm", "threat_model")}
+    margin = nearest_neighbor_margin(X, y, X_reference=reference[0], y_reference=reference[1], **measured)
+    return _curve(REFERENCE, "worst direction, proven", margin.lower)

@@ -9,14 +9,19 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 NORM_NAMES = {np.inf: "Linf", 2.0: "L2", 1.0: "L1"}
 
 
-def single_axes(display, ax):
-    """Return axes to draw on, those of a new figure if there are none, and whether the figure is new."""
-    axes, is_new = panels(display, ax, 1, 1)
-    return axes[0, 0], is_new
+PLACES = {
+    "right": {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)},
+    "below": {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2},
+}
+
+
+def single_axes(display, ax, size=(6.4, 4.8)):
+    """Return axes to draw on, those of a new figure if there are none."""
+    return panels(display, ax, 1, 1, size)[0, 0]
 
 
 def panels(display, ax, n_rows, n_columns, size=(6.4, 4.8), **options):
-    """Return axes of shape (n_rows, n_columns), and whether their figure is new.
+    """Return axes of shape (n_rows, n_columns), those of a new figure if there are none.
 
     Parameters
     ----------
@@ -33,7 +38,6 @@ def panels(display, ax, n_rows, n_columns, size=(6.4, 4.8), **options):
     Returns
     -------
     axes : ndarray of matplotlib Axes
-    is_new : bool
 
     Raises
     ------
@@ -47,15 +51,15 @@ def panels(display, ax, n_rows, n_columns, size=(6.4, 4.8), **options):
 
     if ax is None:
         figure = plt.figure(figsize=size, layout="constrained")
-        return figure.subplots(n_rows, n_columns, squeeze=False, **options), True
+        return figure.subplots(n_rows, n_columns, squeeze=False, **options)
     axes = np.asarray(ax, dtype=object).ravel()
     _check_axes(axes)
     if len(axes) == n_rows * n_columns:
-        return axes.reshape(n_rows, n_columns), False
+        return axes.reshape(n_rows, n_columns)
     if len(axes) == 1 and axes[0].get_subplotspec() is not None:
         axes[0].set_axis_off()
         grid = axes[0].get_subplotspec().subgridspec(n_rows, n_columns)
-        return grid.subplots(squeeze=False, **options), False
+        return grid.subplots(squeeze=False, **options)
     raise ValueError(
         f"ax has {len(axes)} axes, but {n_rows * n_columns} panels are to be drawn: pass that many, a single one of "
         "plt.subplots, or None."
@@ -97,11 +101,19 @@ def _merged(defaults, given, artist):
     return {**normalize_kwargs(defaults, artist), **normalize_kwargs(given or {}, artist)}
 
 
-def legend(ax, is_new, *, outside=False, **options):
-    """Add a legend; beside the axes if their figure is new and the data leave no room."""
-    if not ax.get_legend_handles_labels()[0] and "handles" not in options:
-        return None
-    place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)} if outside and is_new else {"loc": "best"}
+def legend(ax, *, beside=None, **options):
+    """Add a legend: inside, or where the data leave no room, beside the axes if a layout engine makes room for it.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    beside : {"right", "below"}, default=None
+        Where it does not hide data; None for inside.
+    **options : dict
+        Of ``ax.legend``.
+    """
+    has_room = ax.figure.get_layout_engine() is not None
+    place = PLACES[beside] if beside is not None and has_room else {"loc": "best"}
     return ax.legend(**{"fontsize": "small", "framealpha": 0.85, **place, **options})
 
 
@@ -109,12 +121,6 @@ def share_axis(ax, label):
     """Make the y axis one of shares, from 0 to 1."""
     ax.set(ylim=(-0.02, 1.02), ylabel=label)
     ax.grid(alpha=0.25)
-
-
-def check_names(display, name, n):
-    """Check that a name is given to a single thing alone."""
-    if name is not None and n != 1:
-        raise ValueError(f"name={name!r} of {display} is for a single one: give several as a dict by their names.")
 
 
 def named(display, things, name, default):
@@ -130,9 +136,9 @@ def named(display, things, name, default):
     default : callable
         Returns the name of a single one that has none.
     """
+    if isinstance(things, Mapping) and name is not None:
+        raise ValueError(f"name={name!r} is for a single one: name several by the keys of their dict.")
     several = things if isinstance(things, Mapping) else {name or default(things): things}
-    if isinstance(things, Mapping):
-        check_names(display, name, len(things) if name is None else 0)
     if not several:
         raise ValueError(f"{display} has nothing to draw: give at least one, under its name.")
     return {str(key): value for key, value in several.items()}

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skrobust.inspection import _drawing as drawing
-from skrobust.inspection._palette import INK, line_style
+from skrobust.inspection._palette import INK, OKABE_ITO
 from skrobust.unlabeled import pairwise_distance_histogram
 
 KINDS = {
@@ -15,6 +15,8 @@ KINDS = {
     "nearest_within": "nearest row of the same class",
     "nearest_between": "nearest row of another class",
 }
+# One color for each set of pairs and the nearest ones among them, which are filled.
+COLORS = {"pairs": OKABE_ITO[2], "nearest": OKABE_ITO[2], "within": OKABE_ITO[0], "between": OKABE_ITO[1]}
 # With labels the parts say more than the whole.
 OF_LABELED = ("within", "between", "nearest_within", "nearest_between")
 RADII = ("unlabeled_radius", "neighbor_radius")
@@ -170,31 +172,33 @@ class PairwiseDistanceDisplay:
         ValueError
             If a kind, or the unit, is unknown.
         """
-        usual = OF_LABELED if "within" in self.counts else KINDS
-        kinds = [kind for kind in usual if kind in self.counts] if kinds is None else list(kinds)
-        unknown = [kind for kind in kinds if kind not in self.counts]
-        if unknown or self.units not in UNITS:
+        usual = OF_LABELED if "within" in self.counts else self.counts
+        kinds = list(usual if kinds is None else kinds)
+        if not {*kinds} <= {*self.counts} <= {*KINDS} or self.units not in UNITS:
             raise ValueError(
                 f"kinds={kinds!r} and units={self.units!r} must be among {list(self.counts)} and {list(UNITS)}."
             )
-        self.ax_, is_new = drawing.single_axes(self, ax)
+        self.ax_ = drawing.single_axes(self, ax)
         self.figure_, self.histograms_, self.radius_lines_ = self.ax_.figure, {}, {}
-        for index, kind in enumerate(kinds):
-            self.histograms_[kind] = self._draw(kind, index, histogram_kw)
+        for kind in kinds:
+            self.histograms_[kind] = self._draw(kind, histogram_kw)
+        self._draw_radii(radius_kw)
+        self.ax_.set(xlabel=UNITS[self.units], ylabel="share of pairs of the kind", ylim=(0, None))
+        self.ax_.margins(x=0.02)
+        drawing.legend(self.ax_, beside="below")
+        return self
+
+    def _draw_radii(self, radius_kw):
         for index, (name, radius) in enumerate((self.radii or {}).items()):
             style = {"color": INK, "linestyle": (":", "--", "-.")[index % 3], "label": f"{name}, {radius:.3g}"}
             self.radius_lines_[name] = self.ax_.axvline(radius, **drawing.line_kwargs(style, radius_kw))
-        self.ax_.set(xlabel=UNITS[self.units], ylabel="share of pairs of the kind", ylim=(0, None))
-        self.ax_.margins(x=0.02)
-        drawing.legend(self.ax_, is_new)
-        return self
 
-    def _draw(self, kind, index, histogram_kw):
+    def _draw(self, kind, histogram_kw):
         """Draw the histogram of one kind of pairs; near ones are filled."""
         counts = np.asarray(self.counts[kind], dtype=np.float64)
         is_near = kind.startswith("nearest")
-        color = line_style(index)["color"]
-        style = {"edgecolor": color, "linewidth": 1.4, "fill": is_near, "label": KINDS.get(kind, kind)}
+        color = COLORS[kind.removeprefix("nearest_")]
+        style = {"edgecolor": color, "linewidth": 1.4, "fill": is_near, "label": KINDS[kind]}
         style |= {"facecolor": (*_rgb(color), 0.25)} if is_near else {"linestyle": "-"}
         share = counts / max(counts.sum(), 1.0)
         return self.ax_.stairs(share, self.edges, **drawing.patch_kwargs(style, histogram_kw))

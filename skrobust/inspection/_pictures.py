@@ -37,7 +37,7 @@ def draw(axes, examples, shape, image_kw):
         drawn[1, k] = axes[1, k].imshow(changes[k], cmap=DIVERGING, vmin=-most, vmax=most)
     for ax in axes.ravel():
         ax.set(xticks=[], yticks=[])
-    for ax, text in zip(axes[:, 0], ("before", f"change\n±{most:.2g}, white: none", "after"), strict=True):
+    for ax, text in zip(axes[:, 0], ("before", f"change, ±{most:.2g}\npurple: up, orange: down", "after"), strict=True):
         ax.set_ylabel(text, fontsize="small")
     return drawn
 

@@ -23,6 +23,8 @@ class Plane:
         Of the two coordinates.
     note : str
         What the plane leaves out, or "".
+    is_to_scale : bool
+        Whether lengths in all directions can be compared.
     on_plane : ndarray of int or None
         Indices of the only rows to show; None for all.
     """
@@ -31,6 +33,7 @@ class Plane:
     directions: np.ndarray
     labels: tuple
     note: str
+    is_to_scale: bool
     on_plane: np.ndarray | None = None
 
     def coordinates(self, matrix):
@@ -75,7 +78,7 @@ def _of_features(rows, features):
     origin[index] = 0.0
     is_slice = len(origin) > 2
     note = "other features at their medians, rows moved there" if is_slice else ""
-    return Plane(origin, np.eye(len(origin))[index], tuple(rows.names[j] for j in index), note)
+    return Plane(origin, np.eye(len(origin))[index], tuple(rows.names[j] for j in index), note, is_to_scale=False)
 
 
 def _index(rows, feature):
@@ -103,7 +106,7 @@ def _through_rows(rows, through):
     if not size > 0 or not height > THINNEST * np.linalg.norm(third - first):
         raise ValueError(f"rows={through!r} lie on one line, so that they make no plane: choose others.")
     labels = (f"way from row {index[0]} to row {index[1]}", f"way towards row {index[2]}, at right angles")
-    return Plane(first, np.stack([across, up / height]), labels, "", index)
+    return Plane(first, np.stack([across, up / height]), labels, "", is_to_scale=True, on_plane=index)
 
 
 def _of_components(rows):
@@ -115,7 +118,6 @@ def _of_components(rows):
     for column in np.flatnonzero(~rows.is_number):
         origin[column] = np.bincount(rows.matrix[:, column].astype(int)).argmax()
     labels = tuple(
-        f"principal component {k + 1} ({share:.0%} of the variance)"
-        for k, share in enumerate(pca.explained_variance_ratio_)
+        f"component {k + 1} ({share:.0%} of variance)" for k, share in enumerate(pca.explained_variance_ratio_)
     )
-    return Plane(origin, pca.components_, labels, "rows moved to their feet on the plane")
+    return Plane(origin, pca.components_, labels, "rows moved to their feet on the plane", is_to_scale=True)

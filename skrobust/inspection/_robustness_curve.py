@@ -3,7 +3,7 @@
 import numpy as np
 
 from skrobust.inspection import _drawing as drawing
-from skrobust.inspection._palette import FAINT, line_style
+from skrobust.inspection._palette import FAINT, LINE_STYLES, line_style
 from skrobust.metrics import RobustnessReport, robustness_report
 from skrobust.metrics._report import wilson_interval
 
@@ -23,7 +23,8 @@ class RobustnessCurveDisplay:
     curves : list of dict
         Each with:
 
-        - name: str, for the legend;
+        - name: str, for the legend; curves of one name share a color;
+        - attack: str, which tells curves of one name apart, or "";
         - units: str, norm and units of eps; curves of the same units share a panel;
         - eps, accuracy, low, high: ndarray of shape (n_eps,); the ends of a 95 % interval;
         - note: str, what the reader has to know, or "".
@@ -51,7 +52,7 @@ class RobustnessCurveDisplay:
     --------
     >>> import matplotlib.pyplot as plt
     >>> from skrobust.inspection import RobustnessCurveDisplay
-    >>> curve = {"name": "net", "units": "Linf, in units of X", "note": "", "eps": [0, 0.1, 0.2],
+    >>> curve = {"name": "net", "units": "Linf, in units of X", "note": "", "attack": "", "eps": [0, 0.1, 0.2],
     ...          "accuracy": [0.9, 0.6, 0.3], "low": [0.8, 0.5, 0.2], "high": [0.95, 0.7, 0.4]}
     >>> display = RobustnessCurveDisplay([curve]).plot()
     >>> round(display.half_eps_[0], 2)
@@ -232,26 +233,31 @@ class RobustnessCurveDisplay:
         display : RobustnessCurveDisplay
             This one.
         """
-        kinds = list(dict.fromkeys(curve["units"] for curve in self.curves))
-        axes, is_new = drawing.panels(self, ax, 1, len(kinds), (1.4 + 5 * len(kinds), 4.4))
-        names = list(dict.fromkeys(curve["name"] for curve in self.curves))
+        kinds = _distinct(self.curves, "units")
+        axes = drawing.panels(self, ax, 1, len(kinds), (1.4 + 5 * len(kinds), 4.4))
+        names, attacks = (_distinct(self.curves, key) for key in ("name", "attack"))
         self.axes_, self.figure_ = axes[0], axes[0, 0].figure
         self.ax_ = axes[0, 0] if len(kinds) == 1 else None
         self.lines_, self.bands_, self.half_markers_ = [], [], []
         self.half_eps_ = [half_eps(curve["eps"], curve["accuracy"]) for curve in self.curves]
         for curve, half in zip(self.curves, self.half_eps_, strict=True):
             style = line_style(names.index(curve["name"]))
+            style["linestyle"] = LINE_STYLES[attacks.index(curve["attack"]) % len(LINE_STYLES)]
             half = half if show_half else np.nan
             self._draw(axes[0, kinds.index(curve["units"])], curve, half, style, line_kw, band_kw)
-        for panel, kind in zip(axes[0], kinds, strict=True):
-            drawing.share_axis(panel, "accuracy under attack" if panel is axes[0, 0] else "")
-            panel.set(xlabel=f"eps ({kind})", xlim=_limits([c for c in self.curves if c["units"] == kind]))
-            drawing.legend(panel, is_new)
+        for panel, kind in zip(self.axes_, kinds, strict=True):
+            self._finish(panel, kind)
         return self
+
+    def _finish(self, ax, kind):
+        """Draw what belongs to a panel as a whole."""
+        drawing.share_axis(ax, "accuracy under attack" if ax is self.axes_[0] else "")
+        ax.set(xlabel=f"eps ({kind})", xlim=_limits([curve for curve in self.curves if curve["units"] == kind]))
+        drawing.legend(ax)
 
     def _draw(self, ax, curve, half, style, line_kw, band_kw):
         """Draw one curve, its interval, and where it has halved."""
-        label = ", ".join(part for part in (curve["name"], curve["note"]) if part)
+        label = ", ".join(part for part in (curve["name"], curve["attack"], curve["note"]) if part)
         label += f"\nhalved at eps {half:.3g}" if np.isfinite(half) else ""
         style = drawing.line_kwargs({**style, "markersize": 4, "label": label}, line_kw)
         self.lines_ += ax.plot(curve["eps"], curve["accuracy"], **style)
@@ -282,7 +288,11 @@ def _limits(curves):
         eps, fallen = np.asarray(curve["eps"]), np.flatnonzero(np.asarray(curve["accuracy"]) <= NOTHING_STANDS)
         ends.append(eps[fallen[0]] if len(fallen) else eps[-1])
     start, end = min(curve["eps"][0] for curve in curves), max(ends)
-    return (start, end + 0.02 * (end - start)) if end > start else (start - 0.5, start + 0.5)
+    return (start - 0.02 * (end - start), end + 0.02 * (end - start)) if end > start else (start - 0.5, start + 0.5)
+
+
+def _distinct(curves, key):
+    return list(dict.fromkeys(curve[key] for curve in curves))
 
 
 def _listed(entry):
@@ -297,6 +307,7 @@ def _reported(name, report):
     notes = ["a loose upper bound"] * report.is_upper_bound + [f"flags: {', '.join(report.flags)}"] * bool(report.flags)
     return {
         "name": name,
+        "attack": "",
         "units": drawing.units_text(report.threat_model),
         "note": "; ".join(notes),
         "eps": summary.index.to_numpy(dtype=np.float64),
@@ -315,7 +326,8 @@ def _tabled(key, part, shows_attack):
         low, high = wilson_interval(accuracy.to_numpy(), by_eps["n_rows"].first().to_numpy())
     is_loose = bool(part.get("is_upper_bound", np.zeros(1, dtype=bool)).any())
     return {
-        "name": f"{model}, {attack}" if shows_attack else str(model),
+        "name": str(model),
+        "attack": str(attack) if shows_attack else "",
         "units": drawing.NORM_NAMES.get(norm, f"L{norm:g}"),
         "note": "a loose upper bound" if is_loose else "",
         "eps": accuracy.index.to_numpy(dtype=np.float64),

@@ -9,7 +9,7 @@ from skrobust.torchify import decode_frame, encode_frame
 from skrobust.unlabeled import Support, resolve_sampler
 
 CPU = torch.device("cpu")
-# Numbers in the points that a classifier is asked about at a time, and pairs of rows between which distances are taken.
+# Numbers in the points that a classifier is asked about at a time.
 CHUNK_NUMBERS = 2**22
 
 
@@ -61,40 +61,24 @@ class Rows:
         return np.concatenate([np.asarray(method(self.restored(part))) for part in parts])
 
 
-class Surroundings:
-    """The support of rows, points that a sampler makes around them, and distances from them.
+def sampled(rows, sampler, radius, noise_units, random_state):
+    """Return the point that a sampler makes around each row, as a matrix; what is no number stays.
 
     Parameters
     ----------
     rows : Rows
+    sampler : str or sampler object
+    radius : float
     noise_units : {"global", "std"}
+    random_state : int, RandomState instance or None
     """
-
-    def __init__(self, rows, noise_units):
-        if noise_units not in ("global", "std"):
-            raise ValueError(f"noise_units={noise_units!r} is unknown: use 'global' or 'std'.")
-        if not rows.is_number.any():
-            raise ValueError("X has no columns of numbers, to which noise could be added: give rows that have some.")
-        self.rows = rows
-        self._numbers = torch.from_numpy(rows.matrix[:, rows.is_number])
-        moments = Moments.of(self._numbers.numpy())
-        if not moments.data_scale > 0:
-            raise ValueError("X has rows that are all alike, so that noise has no unit: give others.")
-        self.support = Support.from_moments(moments, noise_units=noise_units, dtype=torch.float64, device=CPU)
-        unit = torch.as_tensor(self.support.unit, dtype=torch.float64).expand(self._numbers.shape[1])
-        self._units = torch.where(unit > 0, unit, 1.0) * len(unit) ** 0.5
-
-    def sampled(self, sampler, radius, random_state):
-        """Return one point for each row, as a matrix; what is no number stays."""
-        seed = int(check_random_state(random_state).randint(2**31 - 1))
-        sampler = resolve_sampler(sampler, parameter="sampler")
-        points = sampler.sample(self._numbers, self.support, radius, torch.Generator().manual_seed(seed))
-        matrix = self.rows.matrix.copy()
-        matrix[:, self.rows.is_number] = points.numpy()
-        return matrix
-
-    def distances(self, matrix):
-        """Return distances to the nearest row, in units of the data scale D, of shape (n,)."""
-        points, rows = torch.from_numpy(matrix[:, self.rows.is_number]) / self._units, self._numbers / self._units
-        size = max(1, CHUNK_NUMBERS // len(rows))
-        return np.concatenate([torch.cdist(part, rows).amin(dim=1).numpy() for part in points.split(size)])
+    if noise_units not in ("global", "std"):
+        raise ValueError(f"noise_units={noise_units!r} is unknown: use 'global' or 'std'.")
+    numbers = torch.from_numpy(rows.matrix[:, rows.is_number])
+    moments = Moments.of(numbers.numpy())
+    support = Support.from_moments(moments, noise_units=noise_units, dtype=torch.float64, device=CPU)
+    generator = torch.Generator().manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
+    matrix = rows.matrix.copy()
+    sampler = resolve_sampler(sampler, parameter="unlabeled")
+    matrix[:, rows.is_number] = sampler.sample(numbers, support, radius, generator).numpy()
+    return matrix

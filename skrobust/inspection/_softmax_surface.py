@@ -1,20 +1,16 @@
 """SoftmaxSurfaceDisplay: what a classifier answers on a plane, and how sure it is."""
 
-from numbers import Integral
-
 import numpy as np
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
+from scipy.ndimage import distance_transform_edt
 
 from skrobust.inspection import _drawing as drawing
 from skrobust.inspection._palette import INK, class_colors
-from skrobust.inspection._planes import plane_of
-from skrobust.inspection._rows import Rows, Surroundings
+from skrobust.inspection._surface_numbers import surface_numbers
 
-# Share of the width of the data by which the picture goes beyond them.
-MARGIN = 0.15
 # How much of its color a region keeps at least and at most, so that dots on it can be seen.
 PALEST, FULLEST = 0.06, 0.6
+# Probabilities this close are equal but for rounding.
+TIE = 1e-9
 # More labels than these do not fit into a legend of one column.
 LONG_LEGEND = 12
 
@@ -46,6 +42,8 @@ class SoftmaxSurfaceDisplay:
         Of the axes.
     note : str, default=""
         What the plane leaves out.
+    is_to_scale : bool, default=False
+        Whether lengths along both axes can be compared, so that they are drawn alike.
     name : str, default=None
         Name of the classifier, for the title.
 
@@ -59,6 +57,8 @@ class SoftmaxSurfaceDisplay:
     dots_ : list of matplotlib PathCollection
         The data, one per class.
     unlabeled_ : matplotlib PathCollection or None
+    texts_ : list of matplotlib Text
+        The name of each answer where its region is widest.
 
     See Also
     --------
@@ -91,6 +91,7 @@ class SoftmaxSurfaceDisplay:
         unlabeled_points=None,
         labels=("", ""),
         note="",
+        is_to_scale=False,
         name=None,
     ):
         self.x0 = x0
@@ -104,6 +105,7 @@ class SoftmaxSurfaceDisplay:
         self.unlabeled_points = unlabeled_points
         self.labels = labels
         self.note = note
+        self.is_to_scale = is_to_scale
         self.name = name
 
     @classmethod
@@ -184,34 +186,9 @@ class SoftmaxSurfaceDisplay:
         'petal length (cm)'
         >>> plt.close(display.figure_)
         """
-        if not isinstance(n_grid, Integral) or n_grid < 2:
-            raise ValueError(f"n_grid={n_grid!r} must be a whole number of at least 2.")
-        table = Rows(X)
-        plane = plane_of(table, features, rows)
-        y = np.asarray(estimator.predict(X) if y is None else y).reshape(-1)
-        if len(y) != len(table.matrix):
-            raise ValueError(f"y has {len(y)} labels, but X has {len(table.matrix)} rows: give one label for each row.")
-        shown = slice(None) if plane.on_plane is None else plane.on_plane
-        points = plane.coordinates(table.matrix)[shown]
-        made = _unlabeled(table, unlabeled, unlabeled_radius, noise_units, random_state)
-        made = None if made is None else plane.coordinates(made)
-        x0, x1 = (_span(points[:, k], n_grid) for k in range(2))
-        grid = plane.points(np.stack(np.meshgrid(x0, x1), axis=-1).reshape(-1, 2))
-        classes = np.asarray(getattr(estimator, "classes_", np.unique(y)))
-        display = cls(
-            x0=x0,
-            x1=x1,
-            answers=_asked(table, estimator, grid, classes, n_grid),
-            classes=classes,
-            proba=_proba(table, estimator, grid, n_grid),
-            nearest=_nearest(estimator, X, y, table, grid, classes, n_grid) if nearest_neighbor else None,
-            points=points,
-            codes=_codes(y[shown], classes),
-            unlabeled_points=made,
-            labels=plane.labels,
-            note=plane.note,
-            name=drawing.estimator_name(estimator) if name is None else name,
-        )
+        noise = {"radius": unlabeled_radius, "noise_units": noise_units, "random_state": random_state}
+        numbers = surface_numbers(estimator, X, y, (features, rows), n_grid, nearest_neighbor, unlabeled, noise)
+        display = cls(**numbers, name=drawing.estimator_name(estimator) if name is None else name)
         return display.plot(ax, **plot_params)
 
     def plot(self, ax=None, *, surface_kw=None, boundary_kw=None, nearest_kw=None, dot_kw=None, unlabeled_kw=None):
@@ -237,12 +214,10 @@ class SoftmaxSurfaceDisplay:
         display : SoftmaxSurfaceDisplay
             This one.
         """
-        self.ax_, is_new = drawing.single_axes(self, ax)
+        self.ax_ = drawing.single_axes(self, ax)
         self.figure_ = self.ax_.figure
-        extent = (*self.x0[[0, -1]], *self.x1[[0, -1]])
-        options = {"origin": "lower", "extent": extent, "aspect": "auto", "interpolation": "bilinear", "zorder": 0}
         colors = class_colors(len(self.classes))
-        self.surface_ = self.ax_.imshow(self._regions(colors), **{**options, **(surface_kw or {})})
+        extent = self._draw_regions(colors, surface_kw)
         style = {"colors": "black", "linewidths": 1.6}
         self.boundary_ = self._contours(self._levels(), {**style, **(boundary_kw or {})})
         self.nearest_boundary_ = []
@@ -252,10 +227,19 @@ class SoftmaxSurfaceDisplay:
                 _one_hot(self.nearest, len(colors)), {**style, **(nearest_kw or {})}
             )
         self._dots(colors, dot_kw, unlabeled_kw)
+        self.texts_ = self._name_regions()
         self.ax_.set(xlabel=self.labels[0], ylabel=self.labels[1], xlim=extent[:2], ylim=extent[2:])
         self.ax_.set_title("\n".join(part for part in (self.name, self.note) if part), fontsize="medium")
-        self._legend(colors, is_new)
+        self._legend(colors)
         return self
+
+    def _draw_regions(self, colors, surface_kw):
+        """Draw the picture of the answers, and return the coordinates of its sides."""
+        extent = (*self.x0[[0, -1]], *self.x1[[0, -1]])
+        style = {"origin": "lower", "extent": extent, "interpolation": "bilinear", "zorder": 0}
+        style["aspect"] = "equal" if self.is_to_scale else "auto"
+        self.surface_ = self.ax_.imshow(self._regions(colors), **{**style, **(surface_kw or {})})
+        return extent
 
     def _regions(self, colors):
         """Return the picture of the answers, of shape (n_grid, n_grid, 3): the paler the less sure."""
@@ -270,9 +254,13 @@ class SoftmaxSurfaceDisplay:
     def _levels(self):
         """Return functions on the grid that are positive where each class is the answer, of shape (..., n_classes)."""
         n_classes = len(self.classes)
-        if self.proba is None or n_classes < 2 or (self.proba.argmax(axis=2) != self.answers).any():
+        if self.proba is None or n_classes < 2:
             return _one_hot(self.answers, n_classes)
         ordered = np.sort(self.proba, axis=2)
+        is_tie = ordered[..., -1] - ordered[..., -2] < TIE
+        # Where answers are not those of the largest probability, as of an SVC, they are what counts.
+        if ((self.proba.argmax(axis=2) != self.answers) & ~is_tie).any():
+            return _one_hot(self.answers, n_classes)
         is_top = self.proba == ordered[..., -1:]
         return self.proba - np.where(is_top, ordered[..., -2:-1], ordered[..., -1:])
 
@@ -301,7 +289,20 @@ class SoftmaxSurfaceDisplay:
             style = {"s": 22, "facecolor": [color], "edgecolor": "black", "linewidths": 0.5, "zorder": 3}
             self.dots_.append(self.ax_.scatter(*self.points[codes == code].T, **drawing.dot_kwargs(style, dot_kw)))
 
-    def _legend(self, colors, is_new):
+    def _name_regions(self):
+        """Write each answer where it is farthest from others, for readers who do not tell the colors apart."""
+        from matplotlib.patheffects import withStroke
+
+        halo = [withStroke(linewidth=2.5, foreground="white")]
+        style = {"ha": "center", "va": "center", "weight": "bold", "zorder": 5, "path_effects": halo, "clip_on": True}
+        texts = []
+        for code in np.unique(self.answers):
+            depth = distance_transform_edt(np.pad(self.answers == code, 1))[1:-1, 1:-1]
+            row, column = np.unravel_index(depth.argmax(), depth.shape)
+            texts.append(self.ax_.text(self.x0[column], self.x1[row], str(self.classes[code]), **style))
+        return texts
+
+    def _legend(self, colors):
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
@@ -313,64 +314,8 @@ class SoftmaxSurfaceDisplay:
         handles += [self.unlabeled_] if self.unlabeled_ is not None else []
         title = "answer" if self.proba is None else "answer\n(paler: less sure)"
         n_columns = 1 + len(handles) // (1 + LONG_LEGEND)
-        drawing.legend(self.ax_, is_new, outside=True, handles=handles, title=title, ncols=n_columns)
-
-
-def _span(values, n_grid):
-    """Return a grid that goes somewhat beyond values."""
-    low, high = values.min(), values.max()
-    margin = MARGIN * (high - low) or 1.0
-    return np.linspace(low - margin, high + margin, n_grid)
+        drawing.legend(self.ax_, beside="right", handles=handles, title=title, ncols=n_columns)
 
 
 def _one_hot(codes, n_classes):
     return np.eye(n_classes)[codes] - 0.5
-
-
-def _codes(labels, classes):
-    """Return labels as indices into classes, -1 for those that are none."""
-    matches = labels[..., np.newaxis] == classes
-    return np.where(matches.any(axis=-1), matches.argmax(axis=-1), -1)
-
-
-def _asked(rows, estimator, grid, classes, n_grid):
-    answers = rows.asked(estimator.predict, grid).reshape(n_grid, n_grid)
-    return _codes(answers, classes)
-
-
-def _proba(rows, estimator, grid, n_grid):
-    if not hasattr(estimator, "predict_proba"):
-        return None
-    return rows.asked(estimator.predict_proba, grid).reshape(n_grid, n_grid, -1).astype(np.float64)
-
-
-def _nearest(estimator, X, y, rows, grid, classes, n_grid):
-    """Return the answers of 1-nearest-neighbor behind the preprocessing of the estimator."""
-    front = estimator[:-1] if isinstance(estimator, Pipeline) and len(estimator) > 1 else None
-
-    def seen(X):
-        Z = X if front is None else front.transform(X)
-        Z = Z.toarray() if hasattr(Z, "toarray") else np.asarray(Z)
-        return Z.reshape(len(Z), -1)
-
-    is_known = _codes(y, classes) >= 0
-    Z = seen(X)
-    if Z.dtype.kind not in "biuf":
-        raise ValueError(
-            "nearest_neighbor=True needs distances, but X has columns that hold no numbers: encode them in a Pipeline, "
-            "or set it to False."
-        )
-    neighbor = KNeighborsClassifier(1).fit(Z[is_known], y[is_known])
-    return _codes(rows.asked(lambda X: neighbor.predict(seen(X)), grid).reshape(n_grid, n_grid), classes)
-
-
-def _unlabeled(rows, unlabeled, radius, noise_units, random_state):
-    """Return unlabeled points as a matrix, given or sampled, or None."""
-    if unlabeled is None:
-        return None
-    if isinstance(unlabeled, str) or (hasattr(unlabeled, "sample") and not hasattr(unlabeled, "iloc")):
-        return Surroundings(rows, noise_units).sampled(unlabeled, radius, random_state)
-    given = Rows(unlabeled, "unlabeled").matrix
-    if given.shape[1] != rows.matrix.shape[1]:
-        raise ValueError(f"unlabeled has {given.shape[1]} features, but X has {rows.matrix.shape[1]}: give the same.")
-    return given

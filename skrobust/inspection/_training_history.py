@@ -137,7 +137,7 @@ class TrainingHistoryDisplay:
             This one.
         """
         shown = {label: figures for label, figures in PANELS.items() if any(map(self._has, figures))}
-        axes, is_new = drawing.panels(self, ax, 1, len(shown), (1 + 3.8 * len(shown), 3.8))
+        axes = drawing.panels(self, ax, 1, len(shown), (1 + 3.8 * len(shown), 3.8))
         self.axes_, self.figure_ = axes[0], axes[0, 0].figure
         self.lines_, self.best_ = {}, []
         for panel, (label, figures) in zip(self.axes_, shown.items(), strict=True):
@@ -147,7 +147,7 @@ class TrainingHistoryDisplay:
             panel.xaxis.get_major_locator().set_params(integer=True)
             panel.grid(alpha=0.25)
             if len(panel.lines) > 1:
-                drawing.legend(panel, is_new)
+                drawing.legend(panel)
         return self
 
     def _has(self, figure):
