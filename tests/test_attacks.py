@@ -213,6 +213,17 @@ def test_bounds_per_feature_hold(pipe, digits, high):
     assert (result.X_adv >= 0).all()
 
 
+@pytest.mark.parametrize(("norm", "eps"), [(1, 16.0), (2, 5.0), (np.inf, 2.0)])
+def test_deepfool_finds_a_way_where_the_steepest_feature_cannot_move(pipe, digits, norm, eps):
+    threat_model = ThreatModel(eps, norm=norm, bounds=PIXELS)
+    X, y = digits[2][:200], digits[3][:200]
+    median = [
+        np.median(find_adversarial(pipe, X, y, attack=attack, threat_model=threat_model).distance)
+        for attack in ("deepfool", "minimum_norm")
+    ]
+    assert median[0] < 1.2 * median[1]
+
+
 def test_attack_is_as_strong_on_data_far_from_zero(pipe, digits):
     X, y = digits[2:]
     span = np.repeat([PIXELS], 64, axis=0).T

@@ -119,7 +119,10 @@ def _stepped(ball, Z, leads, slopes, *, is_clipped):
     if not is_clipped:
         return to_plane(ball, Z, slope, need)
     length = need / steepness[each, nearest]
-    return torch.clamp(Z + length[:, None] * ball.norm.direction(slope), ball.low, ball.high)
+    clipped = torch.clamp(Z + length[:, None] * ball.norm.direction(slope), ball.low, ball.high)
+    # The one feature that a step in L1 takes may be at its end already: nothing is left of the step then.
+    is_stuck = (clipped == Z).all(dim=1, keepdim=True)
+    return torch.where(is_stuck, to_plane(ball, Z, slope, need), clipped) if is_stuck.any() else clipped
 
 
 def to_plane(ball, Z, slope, need):
