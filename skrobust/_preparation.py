@@ -90,7 +90,9 @@ class Mixup:
             return mixed, torch.lerp(y[partner], y, share), None
         own, others = share * weight, (1 - share) * weight[partner]
         total = own + others
-        return mixed, (own[:, None] * y + others[:, None] * y[partner]) / total[:, None], total
+        # Two rows of a class that weighs nothing mix to one that weighs nothing either, whatever its label.
+        labels = (own[:, None] * y + others[:, None] * y[partner]) / total.clamp_min(torch.finfo(X.dtype).tiny)[:, None]
+        return mixed, labels, total
 
 
 def make_preparation(estimator, setting, generator):

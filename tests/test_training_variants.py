@@ -561,6 +561,13 @@ def test_mixed_rows_have_the_mixed_losses_of_both_labels(weighted):
     torch.testing.assert_close(cross_entropy(mixed[:, :3], labels, mixed_weight), expected)
 
 
+def test_mixup_with_a_class_that_weighs_nothing(quick, blobs):
+    X, y = blobs
+    clf = quick(mixup=1.0, smoothness=0, class_weight={0: 0.0}).fit(X, y)
+    assert np.isfinite(clf.history_[-1]["train_loss"])
+    assert (clf.predict_proba(X)[:, 0] < 1 / 3).all()
+
+
 def test_label_smoothing_and_mixup_make_answers_less_sure(digits):
     X, y, X_test, y_test = digits
     models = [trained(X, y, smoothness=0, **p) for p in ({}, {"label_smoothing": 0.3}, {"mixup": 1.0})]
