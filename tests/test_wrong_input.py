@@ -180,7 +180,7 @@ CHOICES = {
     "schedule": ({"lr_schedule": "cyclic"}, ValueError, "The 'lr_schedule' parameter .* must be a str among"),
     "noise units": ({"noise_units": "iqr"}, ValueError, "The 'noise_units' parameter .* must be a str among"),
     "dtype": ({"dtype": "float16"}, ValueError, "The 'dtype' parameter .* must be a str among"),
-    "adversary": ({"adversary": "pgd"}, ValueError, "The 'adversary' parameter .* must be None. Got 'pgd'"),
+    "adversary": ({"adversary": "bim"}, ValueError, "adversary='bim' is not an adversary: use one of"),
     "class weight": ({"class_weight": "even"}, ValueError, "The 'class_weight' parameter .* must be"),
     **{
         f"class weight {weights}": (

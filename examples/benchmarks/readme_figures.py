@@ -88,8 +88,7 @@ def mnist_worst():
     return (
         "**MNIST, the worst case.** Such networks trained anew, at equal epochs, each attacked on the same 1,000 "
         "images by PGD-20 (cross-entropy and DLR, the worse of both) and by `worst_case`, the ensemble of this "
-        "package, as it was before its targeted attack got more steps. Means over seeds, whose number is in the second "
-        "column.\n\n"
+        "package. Means over seeds, whose number is in the second column.\n\n"
         + table(["training", "seeds", "clean", *heads], body)
         + "\nThe ensemble changes the picture. What FGSM training seems to hold at L2 2, a norm it was not trained "
         "for, is mostly an attack that fails; at Linf it stays ahead, in the union it falls behind off-support "

@@ -9,15 +9,13 @@ from sklearn.utils import Bunch, check_random_state
 from skrobust.attacks._budget import Budget
 from skrobust.attacks._original import Original
 from skrobust.data import Moments
+from skrobust.metrics._bisection import bisected
 from skrobust.metrics._parameters import check_count, threat_model_of
 from skrobust.metrics._scores import adversarial_distance
 from skrobust.unlabeled import Support, resolve_sampler
 
 # The first point of a ray that is looked at, as a share of the last.
 NEAREST = 1e-3
-# Crossings are bisected up to this relative error, or as often as this.
-PRECISION = 1e-6
-MOST_HALVINGS = 50
 # Numbers in the points that are asked about at a time.
 CHUNK_NUMBERS = 2**22
 # How often a sampler may return the row itself before there is no direction.
@@ -228,15 +226,7 @@ class _Rays:
             has_changed = self._changes(still, ways[still], np.full(len(still), t))
             low[still[has_changed]], high[still[has_changed]] = before, t
             still, before = still[~has_changed], t
-        for _ in range(MOST_HALVINGS):
-            unsure = np.flatnonzero(np.isfinite(high) & ~(high - low <= PRECISION * high))
-            if not len(unsure):
-                break
-            middle = (low[unsure] + high[unsure]) / 2
-            has_changed = self._changes(unsure, ways[unsure], middle)
-            low[unsure] = np.where(has_changed, low[unsure], middle)
-            high[unsure] = np.where(has_changed, middle, high[unsure])
-        return high
+        return bisected(low, high, lambda rays, t: self._changes(rays, ways[rays], t))
 
     def _changes(self, rows, ways, t):
         """Return whether the answers at these distances differ from those to the rows, of shape (n_rays,)."""

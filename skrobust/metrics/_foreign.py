@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from skrobust.metrics._pandas import import_pandas
+from skrobust.metrics._parameters import check_has_proba
 
 
 def foreign_confidence(estimator, foreign, *, X_reference=None):
@@ -61,11 +62,7 @@ def foreign_confidence(estimator, foreign, *, X_reference=None):
     7   far away   1.0
     """
     pandas = import_pandas("foreign_confidence")
-    if not hasattr(estimator, "predict_proba"):
-        raise TypeError(
-            f"estimator of type {type(estimator).__name__} has no predict_proba, from which confidence is read: give "
-            "one that has, or wrap it in CalibratedClassifierCV."
-        )
+    check_has_proba(estimator)
     sets = dict(foreign) if isinstance(foreign, Mapping) else {"foreign": foreign}
     if not sets or (X_reference is not None and "reference" in sets):
         raise ValueError(

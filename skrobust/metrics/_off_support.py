@@ -7,6 +7,7 @@ from sklearn.utils import Bunch, check_random_state
 from skrobust.attacks._original import Original
 from skrobust.data import Moments
 from skrobust.metrics._neighbors import Reference, check_alike, numbers_of
+from skrobust.metrics._parameters import check_has_proba
 from skrobust.unlabeled import Support, prepared_sampler, resolve_sampler
 
 NOISE_UNITS = ("global", "std")
@@ -103,15 +104,6 @@ def off_support_confidence(
         distance=np.stack(distance),
         data_scale=space.support.data_scale,
     )
-
-
-def check_has_proba(estimator):
-    """Check that an estimator tells probabilities."""
-    if not hasattr(estimator, "predict_proba"):
-        raise TypeError(
-            f"estimator of type {type(estimator).__name__} has no predict_proba, from which confidence is read: give "
-            "one that has, or wrap it in CalibratedClassifierCV."
-        )
 
 
 def _checked(radii, units, noise_units):

@@ -54,6 +54,15 @@ def check_threat_model(threat_model):
             )
 
 
+def check_has_proba(estimator):
+    """Check that an estimator tells probabilities."""
+    if not hasattr(estimator, "predict_proba"):
+        raise TypeError(
+            f"estimator of type {type(estimator).__name__} has no predict_proba, from which confidence is read: give "
+            "one that has, or wrap it in CalibratedClassifierCV."
+        )
+
+
 def check_has_eps(threat_model):
     """Check that a threat model says how far an attack may go."""
     if threat_model.eps is None:

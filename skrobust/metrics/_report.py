@@ -14,6 +14,7 @@ from skrobust.metrics import _render
 from skrobust.metrics._card import card_of
 from skrobust.metrics._control import control_attacks, run_control
 from skrobust.metrics._flags import Evidence, flags_of, gradient_share
+from skrobust.metrics._pandas import import_pandas
 from skrobust.metrics._parameters import check_count, check_has_eps, check_threat_model, radius_of
 
 # Times that the largest radius is doubled in search of the end of the curve.
@@ -88,7 +89,7 @@ def robustness_report(
     True
     """
     start = time.perf_counter()
-    _import_pandas()
+    import_pandas("robustness_report")
     check_threat_model(threat_model)
     check_has_eps(threat_model)
     check_count("n_control", n_control)
@@ -226,14 +227,6 @@ def wilson_interval(share, n):
     return np.minimum(np.clip(center - half, 0, 1), share), np.maximum(np.clip(center + half, 0, 1), share)
 
 
-def _import_pandas():
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("robustness_report returns DataFrames, but pandas is not installed: install it.") from error
-    return pandas
-
-
 def _radii(eps_factors, threat_model):
     factors = sorted({float(factor) for factor in eps_factors})
     if not factors or not factors[-1] > 0 or not 0 <= factors[0] <= factors[-1] < np.inf:
@@ -326,7 +319,7 @@ def _curve(result):
 
 
 def _summary(result, control, certified):
-    pandas = _import_pandas()
+    pandas = import_pandas("robustness_report")
     radii = _curve(result)
     stands = np.array([_stands(result, radius) if radius > 0 else result.clean() for radius in radii])
     accuracy = stands.mean(axis=1)
@@ -343,7 +336,7 @@ def _summary(result, control, certified):
 
 
 def _per_row(result, certified):
-    pandas = _import_pandas()
+    pandas = import_pandas("robustness_report")
     columns = {
         "y": result.y,
         "answer": result.answers,
@@ -359,7 +352,7 @@ def _per_row(result, certified):
 
 
 def _per_class(result):
-    pandas = _import_pandas()
+    pandas = import_pandas("robustness_report")
     radius = min(result.radii, key=lambda radius: abs(radius - radius_of(result.threat_model)))
     frame = pandas.DataFrame(
         {"y": result.y, "clean": result.clean(), "accuracy": _stands(result, radius), "distance": result.distance}
