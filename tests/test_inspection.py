@@ -38,6 +38,17 @@ DISPLAYS = {
         ),
         1,
     ),
+    "surface to scale": (
+        lambda: inspection.SoftmaxSurfaceDisplay(
+            x0=np.linspace(-40, 40, 11),
+            x1=np.linspace(-40, 32, 11),
+            answers=np.arange(121).reshape(11, 11) // 13,
+            classes=np.arange(10),
+            labels=("component 1 (17% of variance)", "component 2 (15% of variance)"),
+            is_to_scale=True,
+        ),
+        1,
+    ),
     "distances": (
         lambda: inspection.BoundaryDistanceDisplay(
             [{"name": "net", "direction": "random", "distance": np.array([1.0, np.inf]), "max_distance": 3.0}]

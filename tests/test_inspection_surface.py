@@ -364,8 +364,11 @@ def test_pairs_as_a_classifier_sees_them(quick, iris):
     np.testing.assert_array_equal(display.counts["within"], counts["within"])
     lines = {name: line.get_xdata()[0] for name, line in display.radius_lines_.items()}
     assert lines == {"unlabeled_radius": 0.7, "neighbor_radius": 0.2}
+    uniform = make_pipeline(clf[0], quick(unlabeled="uniform").fit(clf[0].transform(X), y))
+    assert list(PairwiseDistanceDisplay.from_estimator(uniform, X, y).radius_lines_) == ["neighbor_radius"]
     at_layer = PairwiseDistanceDisplay.from_estimator(clf[-1], clf[0].transform(X), layer="1", units="raw")
     activations = layer_activations(clf[-1], "1", clf[0].transform(X))
+    assert not at_layer.radius_lines_
     gaps = np.linalg.norm(activations[:, None] - activations, axis=2)
     assert at_layer.edges[-1] == pytest.approx(gaps.max(), rel=1e-5)
 

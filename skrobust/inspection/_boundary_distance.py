@@ -15,6 +15,8 @@ DIRECTIONS = {
     "other_class": "to rows of other classes",
 }
 STYLES = {"random": "--", "off_support": "-.", "other_class": ":"}
+# Curves whose names find room among them.
+FEW = 3
 REFERENCE = "1-nearest-neighbor"
 
 
@@ -279,7 +281,7 @@ class BoundaryDistanceDisplay:
         if xscale not in ("log", "linear"):
             raise ValueError(f"xscale={xscale!r} is unknown: use 'log' or 'linear'.")
         low, high = self._limits(xscale)
-        self.ax_ = drawing.single_axes(self, ax, (9.6, 4.4))
+        self.ax_ = drawing.single_axes(self, ax, (9.6, 4.4) if len(self.curves) > FEW else (6.4, 4.4))
         self.figure_, self.lines_, self.medians_, self.median_markers_ = self.ax_.figure, [], [], []
         names = [name for name in dict.fromkeys(curve["name"] for curve in self.curves) if name != REFERENCE]
         for curve in self.curves:
@@ -288,7 +290,9 @@ class BoundaryDistanceDisplay:
         drawing.share_axis(self.ax_, "share with a boundary farther away")
         self.ax_.axhline(0.5, color=INK, linewidth=0.6, alpha=0.5, zorder=0)
         self.ax_.set(xscale=xscale, xlim=(low, high), xlabel=self.xlabel)
-        drawing.legend(self.ax_, beside="right")
+        if xscale == "log":
+            drawing.plain_log_ticks(self.ax_)
+        drawing.legend(self.ax_, beside="right" if len(self.curves) > FEW else None)
         return self
 
     def _limits(self, xscale):

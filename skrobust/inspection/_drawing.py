@@ -123,6 +123,15 @@ def share_axis(ax, label):
     ax.grid(alpha=0.25)
 
 
+def plain_log_ticks(ax):
+    """Write plain numbers at a logarithmic x axis, few enough to stay apart."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
 def named(display, things, name, default):
     """Return one or several things as a dict by their names.
 

@@ -5,7 +5,7 @@ from sklearn.pipeline import Pipeline
 
 from skrobust.inspection import _drawing as drawing
 from skrobust.inspection._palette import INK, OKABE_ITO
-from skrobust.unlabeled import pairwise_distance_histogram
+from skrobust.unlabeled import Extrapolation, Gaussian, pairwise_distance_histogram, resolve_sampler
 
 KINDS = {
     "pairs": "all pairs",
@@ -19,7 +19,8 @@ KINDS = {
 COLORS = {"pairs": OKABE_ITO[2], "nearest": OKABE_ITO[2], "within": OKABE_ITO[0], "between": OKABE_ITO[1]}
 # With labels the parts say more than the whole.
 OF_LABELED = ("within", "between", "nearest_within", "nearest_between")
-RADII = ("unlabeled_radius", "neighbor_radius")
+# Radii of the classifier and what makes points at them.
+RADII = {"unlabeled_radius": "unlabeled", "neighbor_radius": "neighbors"}
 UNITS = {"data_scale": "distance (in units of the data scale D)", "raw": "distance (in units of X)"}
 
 
@@ -105,8 +106,13 @@ class PairwiseDistanceDisplay:
         return cls(counts, edges, units=units, radii=radii).plot(ax, **(plot_params or {}))
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, layer=None, ax=None, plot_params=None, **histogram_params):
+    def from_estimator(
+        cls, estimator, X, y=None, *, layer=None, units="data_scale", ax=None, plot_params=None, **histogram_params
+    ):
         """Count distances between rows as a classifier of this package sees them, and draw them beside its radii.
+
+        A radius is drawn where it is the length of the noise: of the samplers "gaussian" and "extrapolation", at the
+        layer to which noise is added, in units of the data scale.
 
         Parameters
         ----------
@@ -118,6 +124,8 @@ class PairwiseDistanceDisplay:
             Class labels.
         layer : str, default=None
             Name of a layer of the network at which distances are taken, in place of its input.
+        units : {"data_scale", "raw"}, default="data_scale"
+            Whether distances are in units of the data scale D, or in those of what the classifier sees.
         ax : matplotlib Axes, default=None
             Where to draw. None makes a figure.
         plot_params : dict, default=None
@@ -143,9 +151,10 @@ class PairwiseDistanceDisplay:
                 "package, or use from_data."
             )
         at_layer = {} if layer is None else {"estimator": last, "layer": layer}
-        radii = {radius: float(getattr(last, radius)) for radius in RADII}
+        is_at_noise = layer == getattr(last, "noise_layer", None) and units == "data_scale"
+        radii = _lengths(last) if is_at_noise else None
         return cls.from_data(
-            np.asarray(X), y, radii=radii, ax=ax, plot_params=plot_params, **at_layer, **histogram_params
+            np.asarray(X), y, units=units, radii=radii, ax=ax, plot_params=plot_params, **at_layer, **histogram_params
         )
 
     def plot(self, ax=None, *, kinds=None, histogram_kw=None, radius_kw=None):
@@ -202,6 +211,17 @@ class PairwiseDistanceDisplay:
         style |= {"facecolor": (*_rgb(color), 0.25)} if is_near else {"linestyle": "-"}
         share = counts / max(counts.sum(), 1.0)
         return self.ax_.stairs(share, self.edges, **drawing.patch_kwargs(style, histogram_kw))
+
+
+def _lengths(classifier):
+    """Return the radii that are lengths of noise, by name."""
+    made_by = {radius: getattr(classifier, sampler) for radius, sampler in RADII.items()}
+    samplers = {radius: resolve_sampler(made, parameter=RADII[radius]) for radius, made in made_by.items()}
+    return {
+        radius: float(getattr(classifier, radius))
+        for radius, sampler in samplers.items()
+        if isinstance(sampler, Gaussian | Extrapolation)
+    }
 
 
 def _rgb(color):

@@ -231,6 +231,9 @@ class SoftmaxSurfaceDisplay:
         self.ax_.set(xlabel=self.labels[0], ylabel=self.labels[1], xlim=extent[:2], ylim=extent[2:])
         self.ax_.set_title("\n".join(part for part in (self.name, self.note) if part), fontsize="medium")
         self._legend(colors)
+        if ax is None:
+            # The layout of axes that keep their shape needs a second look.
+            self.figure_.draw_without_rendering()
         return self
 
     def _draw_regions(self, colors, surface_kw):
