@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from skrobust import ThreatModel
 from skrobust.attacks import find_adversarial
 from skrobust.attacks._assess import assess
+from skrobust.evaluation import robustness_curves
 from skrobust.metrics import make_robustness_scorer, make_robustness_scorers, robustness_report
 
 SIGMA = 2.0
@@ -93,6 +94,18 @@ def test_figures_are_reproducible_and_agree_with_one_another():
     assert one.summary.loc[2.0, "accuracy"] == pytest.approx(one.per_row["robust_2"].mean())
     assert one.per_class["clean"].mul(one.per_class["n"]).sum() / 30 == pytest.approx(one.summary.loc[0.0, "accuracy"])
     assert "random_output" in one.flags
+
+
+def test_curves_of_attacks_without_a_radius_begin_at_the_accuracy():
+    X, y = data(2)
+    clf = Noisy().fit(X[:300], y[:300])
+    X, y = X[300:], y[300:]
+    curves = robustness_curves({"noisy": clf}, X, y, eps_grid=[0.0, 0.01, 4.0], attacks=["nearest_other"])
+    accuracy = curves.set_index("eps")["accuracy"]
+    clean = clf.expected(X, y, 0, np.inf).mean()
+    assert accuracy[0.0] == pytest.approx(clean, abs=0.03)
+    assert accuracy[0.01] == pytest.approx(clean, abs=0.03)
+    assert clf.expected(X, y, 4.0, np.inf).mean() - 0.04 < accuracy[4.0] < clean - 0.05
 
 
 def test_luck_chooses_no_row():

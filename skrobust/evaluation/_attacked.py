@@ -1,6 +1,7 @@
 """Attacks as they are named in a comparison, and the rows that they leave standing."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -107,10 +108,12 @@ def attacked(estimator, X, y, pairs, *, threat_model, radii, random_state):
     results, standing = [], []
     for attack, params in pairs:
         has_radius = not isinstance(attack, str) or attack not in WITHOUT_RADIUS
-        tried = radii if has_radius else (np.inf,)
-        result = assess(
-            estimator, X, y, attack, threat_model=threat_model, radii=tried, random_state=random_state, **params
+        at = functools.partial(
+            assess, estimator, X, y, attack, threat_model=threat_model, random_state=random_state, **params
         )
+        result = at(radii=radii if has_radius else (np.inf,))
+        if result.is_random and not has_radius:
+            result, has_radius = at(radii=radii), True
         results.append(result)
         standing.append([_stands(result, radius, has_radius) for radius in radii])
     routes = np.unique(np.concatenate([result.route for result in results]))
