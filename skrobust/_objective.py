@@ -86,6 +86,7 @@ class Attacked:
         """Return the rows that the loss, or a penalty at these kinds of anchors, needs."""
         with forward.evaluating() as outputs:
             perturbed = self.adversary.perturb(outputs, X, y, self.generator)
+        check_shape(perturbed, X, self.adversary, parameter="adversary", method="perturb")
         if {"labeled", "unlabeled"} & set(anchors) or getattr(self.adversary, "uses_clean", True):
             return Supervised(("labeled", "adversarial"), torch.cat([X, perturbed]))
         return Supervised(("adversarial",), perturbed)
@@ -290,11 +291,16 @@ def _joined(parts):
 
 def check_points(points, rows, sampler, *, parameter):
     """Raise a ValueError if a sampler does not keep its promise: one finite point for each row."""
+    check_shape(points, rows, sampler, parameter=parameter, method="sample")
+    if not bool(points.isfinite().all()):
+        raise ValueError(f"{parameter}={sampler!r} returned points that are not finite: mend its method sample.")
+
+
+def check_shape(points, rows, maker, *, parameter, method):
+    """Raise a ValueError if an object of the user did not make one point for each row."""
     shape = tuple(points.shape) if isinstance(points, torch.Tensor) else type(points).__name__
     if shape != tuple(rows.shape):
         raise ValueError(
-            f"{parameter}={sampler!r} returned {shape} for rows of shape {tuple(rows.shape)}: its method sample must "
+            f"{parameter}={maker!r} returned {shape} for rows of shape {tuple(rows.shape)}: its method {method} must "
             "return a tensor with one point for each row."
         )
-    if not bool(points.isfinite().all()):
-        raise ValueError(f"{parameter}={sampler!r} returned points that are not finite: mend its method sample.")

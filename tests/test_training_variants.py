@@ -580,6 +580,19 @@ def test_label_smoothing_and_mixup_make_answers_less_sure(digits):
 # What cannot be
 
 
+class Scattered:
+    """Adversary that does not keep its promise."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def perturb(self, outputs, X, y, generator):
+        return self.rows(X)
+
+    def loss(self, logits, perturbed, y, weight):
+        return cross_entropy(logits, y, weight), {}
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -601,6 +614,10 @@ def test_label_smoothing_and_mixup_make_answers_less_sure(digits):
         ({"label_smoothing": 1.0}, "The 'label_smoothing' parameter"),
         ({"augmentation": "flip"}, "augmentation='flip' is not a transform: use"),
         ({"noise_layer": 3}, "The 'noise_layer' parameter"),
+        ({"adversary": Scattered(lambda X: X[:3])}, r"returned \(3, 4\) for rows of .*: its method perturb must"),
+        ({"adversary": Scattered(lambda X: None)}, "adversary=.* returned NoneType for rows of shape"),
+        ({"penalty": lambda anchors, logits, neighborhood: 3.0}, "penalty=.* returned 3.0: it must return a tensor"),
+        ({"penalty": lambda anchors, logits, neighborhood: logits[0]}, r"returned a tensor of shape \(3,\): it must"),
     ],
     ids=str,
 )

@@ -1,5 +1,7 @@
 """Which penalty a parameter names, and the anchors that it acts at."""
 
+import torch
+
 from skrobust.penalties._base import ALL, Penalty
 from skrobust.penalties._gradients import Curvature, InputGradient, Jacobian
 from skrobust.penalties._outputs import UniformConfidence, VirtualAdversarial
@@ -24,8 +26,14 @@ class _Function(Penalty):
         self.anchors = anchors
 
     def value(self, points, logits, neighborhood):
-        """Return what the function says."""
-        return self.function(points, logits, neighborhood)
+        """Return what the function says, after a check that it is one number."""
+        value = self.function(points, logits, neighborhood)
+        if not isinstance(value, torch.Tensor) or value.ndim:
+            kind = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else f"{value!r}"
+            raise ValueError(
+                f"penalty={self.function!r} returned {kind}: it must return a tensor of shape (), made from the logits."
+            )
+        return value
 
 
 def resolve_penalty(penalty):
