@@ -32,8 +32,8 @@ class Rows:
     """
 
     def __init__(self, X, name="X"):
+        self.matrix, vocabularies = encode_frame(X)
         self._like = X if hasattr(X, "iloc") else np.asarray(X)
-        self.matrix, vocabularies = encode_frame(self._like)
         self.is_number = np.array([vocabulary is None for vocabulary in vocabularies])
         if not len(self.matrix):
             raise ValueError(f"{name} has no rows: give some.")
