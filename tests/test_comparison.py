@@ -395,6 +395,10 @@ def test_nothing_is_trained_and_nothing_written_after_wrong_parameters(data, see
         ({"threat_models": {"union": 0.1}}, "threat_models has the name 'union'"),
         ({"attacks": "magic", "threat_models": 0.1}, "attack='magic' is unknown"),
         ({"estimators": {}}, r"estimators=\{\} is empty"),
+        (
+            {"estimators": {1: LogisticRegression(), "1": Recorder()}},
+            r"estimators has names that read alike, \[1, '1'\]",
+        ),
     ],
 )
 def test_wrong_values(data, params, message):
@@ -427,9 +431,10 @@ def test_what_cannot_be_known_again_is_an_error(data, tmp_path):
     class Local:
         """Pickle finds no class that is defined in a function."""
 
-    estimator = Recorder(tag=Local())
-    with pytest.raises(TypeError, match=r"path=\.\.\. needs to know this run again, but .* cannot be pickled"):
-        compare_training({"a": estimator}, *data, n_seeds=1, path=tmp_path / "runs.jsonl")
+    # Lambdas have all the same name: a run with another one would pass for this one.
+    for unknowable in (Local(), lambda X: X):
+        with pytest.raises(TypeError, match=r"path=\.\.\. needs to know this run again, but .* cannot be pickled"):
+            compare_training({"a": Recorder(tag=unknowable)}, *data, n_seeds=1, path=tmp_path / "runs.jsonl")
 
 
 def test_no_warnings_when_all_is_well(data):

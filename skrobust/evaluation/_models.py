@@ -63,7 +63,7 @@ def named_models(estimators):
 
 
 def check_is_dict(estimators):
-    """Check that estimators are a dict that is not empty."""
+    """Check that estimators are a dict that is not empty, with names that differ as text."""
     if not isinstance(estimators, Mapping):
         raise TypeError(
             f"estimators of type {type(estimators).__name__} must be a dict from names to classifiers, such as "
@@ -71,6 +71,8 @@ def check_is_dict(estimators):
         )
     if not estimators:
         raise ValueError("estimators={} is empty: give at least one classifier under its name.")
+    if len(set(map(str, estimators))) < len(estimators):
+        raise ValueError(f"estimators has names that read alike, {list(estimators)!r}: tell them apart by text.")
 
 
 def chosen_rows(models, X, y, rows):

@@ -20,7 +20,7 @@ def fingerprint(value):
     Parameters
     ----------
     value : object
-        Parameters, estimators or data. Of functions and classes only the names count.
+        Parameters, estimators or data. Of functions and classes only the names count, which must be those of a module.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def fingerprint(value):
     Raises
     ------
     TypeError
-        If it holds something that cannot be pickled.
+        If it holds something that cannot be pickled, such as a lambda.
     """
     return hashlib.sha256(json.dumps(_described(value)).encode()).hexdigest()[:16]
 
@@ -44,6 +44,9 @@ def _described(value):
     if isinstance(value, list | tuple):
         return ["list", [_described(entry) for entry in value]]
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+        if "<" in value.__qualname__:
+            # All lambdas have the same name, and functions made by the same function too.
+            raise _unknowable(value)
         return ["name", f"{value.__module__}.{value.__qualname__}"]
     if isinstance(value, functools.partial):
         return ["partial", _described([value.func, value.args, value.keywords])]
@@ -63,10 +66,14 @@ def _hashed(value):
     try:
         return joblib.hash(value)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise TypeError(
-            f"path=... needs to know this run again, but {value!r} cannot be pickled: use functions and classes of a "
-            "module, or leave path=None."
-        ) from error
+        raise _unknowable(value) from error
+
+
+def _unknowable(value):
+    return TypeError(
+        f"path=... needs to know this run again, but {value!r} cannot be pickled: use functions and classes of a "
+        "module, or leave path=None."
+    )
 
 
 class Runs:
