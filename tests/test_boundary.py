@@ -126,6 +126,12 @@ def test_the_first_crossing_counts():
     assert found.distance == pytest.approx(np.array([[1.0]]), abs=1e-5)
 
 
+def test_a_single_point_of_the_grid_is_the_last(linear, two_classes):
+    few, many = (boundary_distance(linear, two_classes[0], directions="random", n_grid=n) for n in (1, 32))
+    assert not few.is_censored.all()
+    np.testing.assert_allclose(few.distance, many.distance, rtol=1e-5)
+
+
 def test_directions_to_gaussian_points_are_random_ones(linear, two_classes):
     X = two_classes[0]
     medians = [
@@ -262,6 +268,8 @@ def RandomForest():  # noqa: N802
         ({"directions": "random", "X_reference": np.zeros((5, 2))}, "expecting 3 features"),
         ({"directions": "off_support", "sampler": OneWay([0.0, 0.0, 0.0])}, "sampler returns row 0 of X itself"),
         ({"directions": "off_support", "sampler": "foam"}, "sampler='foam' is not a sampler"),
+        ({"directions": "off_support", "sampler": None}, "sampler=None makes no points to go to"),
+        ({"directions": "off_support", "radius": -1.0}, r"radius=-1\.0 must be a positive, finite number"),
         ({"norm": 3}, "norm=3 is not supported"),
         (
             {"directions": "random", "threat_model": ThreatModel(immutable=[0, 1, 2])},

@@ -130,10 +130,19 @@ def boundary_distance(
         raise ValueError(
             f"max_distance={max_distance!r} takes the distance of rows of X_reference, which are all alike: set it."
         )
-    sampler = resolve_sampler(sampler, parameter="sampler")
-    grid = np.geomspace(NEAREST * farthest, farthest, n_grid)
+    sampler = _sampler_of(sampler, radius)
+    # From the far end, which is looked at even if it is the only point.
+    grid = np.geomspace(farthest, NEAREST * farthest, n_grid)[::-1]
     distances = [rays.crossings(DIRECTIONS[directions](rays, sampler, radius), grid) for _ in range(n_directions)]
     return _summarized(np.stack(distances, axis=1), farthest)
+
+
+def _sampler_of(sampler, radius):
+    if sampler is None:
+        raise ValueError("sampler=None makes no points to go to: name a sampler, such as 'extrapolation'.")
+    if not 0 < radius < np.inf:
+        raise ValueError(f"radius={radius!r} must be a positive, finite number.")
+    return resolve_sampler(sampler, parameter="sampler")
 
 
 def _summarized(distance, farthest):
