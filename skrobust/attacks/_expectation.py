@@ -51,7 +51,7 @@ def _follow(pursuit, space, radius, rng, n_probes):
 
 
 def _means_of_other_classes(pursuit, space):
-    """Yield for each rank of the classes, from the nearest mean on, what belongs to each row."""
+    """Yield for each class the mean of the rows that get its answer, and the row itself for rows of that class."""
     original, codes = pursuit.original, pursuit.codes[space.index]
     answers = original.codes(original.answers)
     for code in np.unique(answers):
