@@ -60,7 +60,7 @@ def test_examples_in_the_readme(tmp_path, monkeypatch, capsys):
         exec(block, names)  # noqa: S102
         printed.append(capsys.readouterr().out)
     pairs = [re.findall(r"\d\.\d+", text) for text in printed if text.startswith("clean ")]
-    assert len(pairs) == 3
+    assert len(pairs) == 4
     for clean, attacked in pairs:
         assert 0.8 < float(clean) <= 1
         assert 0.1 < float(attacked) < float(clean)

@@ -79,6 +79,16 @@ def test_evaluation_knows_metrics_and_attacks(module):
 
 
 @pytest.mark.parametrize("module", FILES)
+def test_displays_come_last(module):
+    own = {name for name in imported(FILES[module]) if is_within(name, ["skrobust"])}
+    if part_of(module, "inspection"):
+        known = ("inspection", "metrics", "attacks", "torchify", "unlabeled", "data")
+        assert not [name for name in own if not part_of(name, *known)]
+    else:
+        assert not [name for name in own if part_of(name, "inspection")]
+
+
+@pytest.mark.parametrize("module", FILES)
 def test_heavy_packages_are_imported_where_they_are_used(module):
     assert not [name for name in imported(FILES[module], lazily=False) if is_within(name, ["art", "matplotlib"])]
 
