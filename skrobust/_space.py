@@ -55,7 +55,7 @@ class LayerSpace:
         step = -(-len(rows) // MEASURED_ROWS)
         X, weight = rows.X[::step].to(forward.device), rows.weight
         if self.cut is None:
-            self.cut = forward.cut(self.layer, X[:8])
+            self.cut = self._cut(forward, X[:8])
         with forward.evaluating(), batch_statistics(forward), torch.no_grad():
             chunks = X.tensor_split(-(-len(X) // ROWS_AT_A_TIME))
             activations = torch.cat([forward.applied(self.cut.encode, forward.shaped(chunk)) for chunk in chunks])
@@ -84,6 +84,13 @@ def batch_statistics(forward):
     finally:
         for layer, momentum, n_batches in before:
             layer.training, layer.momentum, layer.num_batches_tracked = False, momentum, n_batches
+
+    def _cut(self, forward, X):
+        try:
+            return forward.cut(self.layer, X)
+        except ValueError as error:
+            # A sentence about the layer, which is a parameter of the classifier by another name.
+            raise ValueError(f"noise_{error}") from error
 
 
 class HeadPasses:

@@ -1,7 +1,6 @@
 """Settings that must precede every import of scipy and torch, and what many tests share."""
 
 import os
-import re
 
 os.environ["SCIPY_ARRAY_API"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -16,11 +15,6 @@ from skrobust import OffSupportRobustClassifier
 # The same examples every time, and no deadline: machines that run tests are busy.
 hypothesis.settings.register_profile("skrobust", deadline=None, derandomize=True, database=None, max_examples=60)
 hypothesis.settings.load_profile("skrobust")
-
-
-def pytest_itemcollected(item):
-    """Name tests without addresses in memory, for processes that share the tests must call them the same."""
-    item._nodeid = re.sub(r"\s?at\s?0x[0-9a-f]+", "", item.nodeid)
 
 
 @pytest.fixture

@@ -873,7 +873,7 @@ def minus_cross_entropy(estimator, X, y):
     return -log_loss(y, estimator.predict_proba(X))
 
 
-@pytest.mark.parametrize("scoring", [None, "loss", "neg_log_loss", "balanced_accuracy", minus_cross_entropy], ids=str)
+@pytest.mark.parametrize("scoring", [None, "loss", "neg_log_loss", "balanced_accuracy", minus_cross_entropy])
 def test_early_stopping_keeps_the_best_weights(quick, blobs, scoring):
     params = {"scoring": scoring, "max_epochs": 60, "lr": 0.05, "n_iter_no_change": 3, "validation_fraction": 0.3}
     clf = quick(early_stopping=True, lr_schedule="constant", **params).fit(*blobs)
@@ -930,7 +930,7 @@ def rand_index(estimator, X, y):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 3}], ids=str)
-@pytest.mark.parametrize("scoring", ["adjusted_rand_score", rand_index], ids=str)
+@pytest.mark.parametrize("scoring", ["adjusted_rand_score", rand_index])
 def test_a_scorer_that_takes_no_weights_is_given_none(quick, blobs, scoring, class_weight, weighted):
     X, y = blobs[0][:70], blobs[1][:70]
     weights = {"sample_weight": 1.0 + np.arange(70) % 3} if weighted else {}

@@ -1,6 +1,7 @@
 """scikit-learn's own checks: all of them on the default estimator, and on variants those that can apply."""
 
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
@@ -14,8 +15,11 @@ STARTS = "every row has its own random start, a repeated one others"
 NO_BALANCE = "partial_fit cannot balance classes of which it sees one chunk, and says so"
 
 
-def mean_square(anchors, logits, neighborhood):
-    return logits.square().mean()
+class MeanSquare(BaseEstimator):
+    """A penalty of the user: a function, with a name that is the same in every process."""
+
+    def __call__(self, anchors, logits, neighborhood):
+        return logits.square().mean()
 
 
 # Parameters of each variant, and the checks that cannot hold there, with the reason.
@@ -34,7 +38,7 @@ VARIANTS = {
     "virtual adversarial": ({"penalty": "virtual_adversarial"}, {}),
     "stability": ({"penalty": "stability"}, {}),
     "uniform confidence": ({"penalty": "uniform_confidence"}, {}),
-    "function": ({"penalty": mean_square}, {}),
+    "function": ({"penalty": MeanSquare()}, {}),
     "adversary": ({"adversary": FGSM(random_start=False)}, {}),
     "adversary alone": ({"adversary": PGD(random_start=False, max_iter=2, norm=2, weight=1), "penalty": None}, {}),
     "trades": ({"adversary": "trades", "smoothness": 0}, {WEIGHTS: STARTS}),

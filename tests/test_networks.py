@@ -130,7 +130,7 @@ def test_every_activation_has_a_name_and_gradients_reach_every_parameter(small, 
     assert kinds <= {ACTIVATIONS[activation], *([nn.Sigmoid] if isinstance(network, XResNet) else [])}
 
 
-@pytest.mark.parametrize("activation", ["swish", torch.relu, 3, None, str], ids=str)
+@pytest.mark.parametrize("activation", ["swish", torch.relu, 3, None, str])
 @pytest.mark.parametrize(
     "make", [lambda a: MLP(4, 3, activation=a), lambda a: LeNet((1, 8, 8), 3, activation=a)], ids=["mlp", "lenet"]
 )

@@ -148,7 +148,7 @@ def test_schedulers_of_other_kinds(quick, blobs):
     np.testing.assert_allclose([epoch["lr"] for epoch in clf.history_], [1e-2, 1e-2, 1e-2, 5e-3])
 
 
-@pytest.mark.parametrize("scheduler", [STEP, ("step", STEP), LRScheduler, ("step", LRScheduler)], ids=str)
+@pytest.mark.parametrize("scheduler", [STEP, ("step", STEP), LRScheduler, ("step", LRScheduler)])
 @pytest.mark.parametrize("name", ["one_cycle", "constant_cosine"])
 def test_two_schedules_contradict_each_other(quick, blobs, name, scheduler):
     message = rf"callbacks has an LRScheduler, but lr_schedule='{name}' sets .*: set lr_schedule='constant'\."

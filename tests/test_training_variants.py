@@ -443,7 +443,7 @@ def test_a_layer_of_images_with_batch_norm(quick, digit_images):
 @pytest.mark.parametrize(
     ("params", "fit_params", "message"),
     [
-        ({"noise_layer": "third"}, {}, "layer='third' is not a layer of Halves: use one of"),
+        ({"noise_layer": "third"}, {}, "noise_layer='third' is not a layer of Halves: use one of"),
         (
             {"noise_layer": "first", "unlabeled": FromGenerator(None)},
             {},
@@ -619,7 +619,6 @@ class Scattered:
         ({"penalty": lambda anchors, logits, neighborhood: 3.0}, "penalty=.* returned 3.0: it must return a tensor"),
         ({"penalty": lambda anchors, logits, neighborhood: logits[0]}, r"returned a tensor of shape \(3,\): it must"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_trained(quick, blobs, params, message):
     clf = quick(**params)

@@ -36,9 +36,11 @@ def check_bounds(clip_values, n_features):
 def _numbers(value):
     """Return values as a flat array of floats; None if they are no numbers."""
     try:
-        return np.ravel(np.asarray(value, dtype=np.float64))
-    except (TypeError, ValueError):
+        values = np.asarray(value)
+    except ValueError:
         return None
+    # numpy would convert texts and truth values too.
+    return np.ravel(values).astype(np.float64) if values.dtype.kind in "iuf" else None
 
 
 def check_number(name, value, *, largest=math.inf):

@@ -46,9 +46,9 @@ def compare_training(
 ):
     """Train and attack several classifiers under one protocol, and compare them seed by seed.
 
-    Every classifier is cloned, gets the same seed in each of its ``random_state`` parameters, also nested ones, and is
-    trained and attacked on the same rows. With a `path`, runs that have ended are kept: a comparison that was cut off
-    goes on where it was, and one with more seeds or classifiers adds to it.
+    Every classifier is cloned, gets seeds drawn from the same number in its ``random_state`` parameters, also nested
+    ones, and is trained and attacked on the same rows. With a `path`, runs that have ended are kept: a comparison that
+    was cut off goes on where it was, and one with more seeds or classifiers adds to it.
 
     Parameters
     ----------
