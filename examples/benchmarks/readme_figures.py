@@ -90,9 +90,9 @@ def mnist_worst():
         "images by PGD-20 (cross-entropy and DLR, the worse of both) and by `worst_case`, the ensemble of this "
         "package. Means over seeds, whose number is in the second column.\n\n"
         + table(["training", "seeds", "clean", *heads], body)
-        + "\nThe ensemble changes the picture. What FGSM training seems to hold at L2 2, a norm it was not trained "
-        "for, is mostly an attack that fails; at Linf it stays ahead, in the union it falls behind off-support "
-        "training. PGD-7 training is not in this table yet, and one seed does not part trainings that are close.\n"
+        + "\nThe ensemble changes the picture. Much of what adversarial training seems to hold at L2 2, a norm it was "
+        "not trained for, is an attack that fails. At Linf it stays ahead; in the union it falls behind the trainings "
+        "by smoothness. One seed does not part trainings that are close.\n"
     )
 
 
