@@ -364,10 +364,7 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         with isolated_random_state(place.device, seeds.network):
             net = _training.prepared_net(net, run, self, place, data, len(classes))
         self.classes_, self.net_, self._moments = classes, net, moments
-        self.data_scale_ = moments.data_scale
-        if not (run.is_partial and hasattr(self, "off_support_fraction_")):
-            generator = place.generator(seeds.support)
-            self.off_support_fraction_ = objective.off_support_fraction(place.tensor, data.X, generator)
+        self._measure_support(run, objective, place, data, seeds.support)
         n_epochs_before = len(net.history)
         try:
             rows, valid_rows = (place.rows(data.X, codes, weight, part) for part in (fitting, held_out))
@@ -380,6 +377,13 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         finally:
             self.history_ = net.epochs()
             self.n_iter_ = len(self.history_)
+
+    def _measure_support(self, run, objective, place, data, seed):
+        """Set what the data say of their support; of a stream of chunks, the first tells what is generated."""
+        self.data_scale_ = self._moments.data_scale
+        if not (run.is_partial and hasattr(self, "off_support_fraction_")):
+            generator = place.generator(seed)
+            self.off_support_fraction_ = objective.off_support_fraction(place.tensor, data.X, generator)
 
     def _place(self, data_dtype, net):
         device = resolve_device(self.device)

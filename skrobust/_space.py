@@ -67,6 +67,13 @@ class LayerSpace:
             device=activations.device,
         )
 
+    def _cut(self, forward, X):
+        try:
+            return forward.cut(self.layer, X)
+        except ValueError as error:
+            # A sentence about the layer, which is a parameter of the classifier by another name.
+            raise ValueError(f"noise_{error}") from error
+
 
 @contextlib.contextmanager
 def batch_statistics(forward):
@@ -84,13 +91,6 @@ def batch_statistics(forward):
     finally:
         for layer, momentum, n_batches in before:
             layer.training, layer.momentum, layer.num_batches_tracked = False, momentum, n_batches
-
-    def _cut(self, forward, X):
-        try:
-            return forward.cut(self.layer, X)
-        except ValueError as error:
-            # A sentence about the layer, which is a parameter of the classifier by another name.
-            raise ValueError(f"noise_{error}") from error
 
 
 class HeadPasses:

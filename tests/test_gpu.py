@@ -22,7 +22,7 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skrobust import OffSupportRobustClassifier, _classifier, _net, _runtime, _training
+from skrobust import OffSupportRobustClassifier, _assembly, _classifier, _net, _runtime, _training
 from skrobust._objective import OffSupport
 from skrobust.modules import labeled_batch_norm
 from skrobust.unlabeled import Gaussian
@@ -136,7 +136,7 @@ def meta(monkeypatch):
     monkeypatch.setattr(_net.OffSupportNet, "_check_finite", lambda net, means: None)
     monkeypatch.setattr(_net, "check_logits", lambda network, rows, n_classes: None)
     monkeypatch.setattr(OffSupport, "off_support_fraction", lambda *args: math.nan)
-    monkeypatch.setattr(_training, "check_points", lambda *args, **kwargs: None)
+    monkeypatch.setattr(_assembly, "check_points", lambda *args, **kwargs: None)
     return {"device": "meta", "dtype": "float32", "net_params": {"optimizer__fused": False}}
 
 

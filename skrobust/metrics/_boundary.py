@@ -111,12 +111,7 @@ def boundary_distance(
     >>> rays.distance.shape, bool((rays.distance >= 0.99 * worst.distance).all())
     ((150, 8), True)
     """
-    if directions not in ("adversarial", *DIRECTIONS):
-        raise ValueError(f"directions={directions!r} is unknown: use one of {['adversarial', *DIRECTIONS]}.")
-    check_count("n_directions", n_directions)
-    check_count("n_grid", n_grid)
-    if max_distance is not None and not 0 < max_distance < np.inf:
-        raise ValueError(f"max_distance={max_distance!r} must be a positive, finite number, or None.")
+    _check_ways(directions, n_directions, n_grid, max_distance)
     threat_model = threat_model_of(None, np.inf if threat_model is not None else norm, threat_model)
     y = estimator.predict(X) if y is None else y
     if directions == "adversarial":
@@ -135,6 +130,16 @@ def boundary_distance(
     grid = np.geomspace(farthest, NEAREST * farthest, n_grid)[::-1]
     distances = [rays.crossings(DIRECTIONS[directions](rays, sampler, radius), grid) for _ in range(n_directions)]
     return _summarized(np.stack(distances, axis=1), farthest)
+
+
+def _check_ways(directions, n_directions, n_grid, max_distance):
+    """Check how many ways there are, of which kind, and how they are looked at."""
+    if directions not in ("adversarial", *DIRECTIONS):
+        raise ValueError(f"directions={directions!r} is unknown: use one of {['adversarial', *DIRECTIONS]}.")
+    check_count("n_directions", n_directions)
+    check_count("n_grid", n_grid)
+    if max_distance is not None and not 0 < max_distance < np.inf:
+        raise ValueError(f"max_distance={max_distance!r} must be a positive, finite number, or None.")
 
 
 def _sampler_of(sampler, radius):
