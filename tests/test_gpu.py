@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from skrobust import OffSupportRobustClassifier, _assembly, _classifier, _net, _runtime, _training
 from skrobust._objective import OffSupport
+from skrobust.adversary import FGSM, PGD
 from skrobust.modules import labeled_batch_norm
 from skrobust.unlabeled import Gaussian
 
@@ -39,6 +40,19 @@ OBJECTIVES = {
     "one_batch": {"batch_size": 2000},
     "sgd": {"optimizer": "sgd"},
     "class_weight": {"class_weight": {0: 2.0}},
+    "worst_direction": {"neighbors": "adversarial"},
+    "jacobian": {"penalty": "jacobian"},
+    "input_gradient": {"penalty": "input_gradient"},
+    "curvature": {"penalty": "curvature"},
+    "virtual_adversarial": {"penalty": "virtual_adversarial"},
+    "stability": {"penalty": "stability"},
+    "uniform_confidence": {"penalty": "uniform_confidence"},
+    # Random starts are drawn where the generator lives, which here is main memory.
+    "fgsm": {"adversary": FGSM(random_start=False)},
+    "pgd": {"adversary": PGD(random_start=False)},
+    "trades": {"adversary": "trades"},
+    "mixup": {"mixup": 0.2},
+    "label_smoothing": {"label_smoothing": 0.1},
 }
 
 
