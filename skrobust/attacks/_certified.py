@@ -96,7 +96,7 @@ def _(classifier: KNeighborsClassifier, estimator, axes, budget, codes):
     bound = np.empty(len(rows))
     for code in np.unique(codes):
         mine = np.flatnonzero(codes == code)
-        bound[mine] = _to_bisectors(rows[mine], known[own == code], known[own != code], units, budget.norm, rounding)
+        bound[mine] = to_bisectors(rows[mine], known[own == code], known[own != code], units, budget.norm, rounding)
     return bound / _group_factor(budget)
 
 
@@ -153,7 +153,7 @@ def _is_nearest_neighbor(classifier):
     return classifier.n_neighbors == 1 and is_euclidean and not classifier.outputs_2d_
 
 
-def _to_bisectors(rows, own, others, units, norm, rounding):
+def to_bisectors(rows, own, others, units, norm, rounding):
     """Return by how much rows must move to be nearer to some other than to each of their nearest own."""
     if not len(own):
         return np.zeros(len(rows))

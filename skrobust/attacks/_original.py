@@ -55,7 +55,7 @@ class Original:
         self._frame = X if hasattr(X, "iloc") else None
         numbers, vocabularies = (X, None) if self._frame is None else encode_frame(X)
         array = _check_numeric(numbers)
-        self.y = _check_labels(y)
+        self.y = check_labels(y)
         check_consistent_length(array, self.y)
         # A copy: estimators such as StandardScaler(copy=False) write into what they are given.
         self.rows = array.reshape(len(array), -1).copy()
@@ -195,7 +195,7 @@ def _is_classifying(estimator):
     return is_classifier(estimator)
 
 
-def _check_labels(y):
+def check_labels(y):
     y = column_or_1d(y)
     is_missing = np.array([label is None for label in y]) if y.dtype == object else np.zeros(len(y), dtype=bool)
     if (is_missing | (y != y)).any():  # only NaN differs from itself
@@ -205,7 +205,7 @@ def _check_labels(y):
 
 def _check_kind(y, classes):
     """Check that text is not compared with numbers; single labels that are unknown only make their rows wrong."""
-    if len(y) and _is_text(y) != _is_text(classes):
+    if len(y) and is_text(y) != is_text(classes):
         raise ValueError(
             f"y has labels such as {y[:1].tolist()[0]!r}, but the classes of the estimator are "
             f"{classes.tolist()[:3]!r}{' and so on' if len(classes) > 3 else ''}, so that no answer could be right: "
@@ -213,7 +213,7 @@ def _check_kind(y, classes):
         )
 
 
-def _is_text(labels):
+def is_text(labels):
     return all(isinstance(label, str) for label in labels.tolist())
 
 

@@ -6,7 +6,7 @@ from skrobust.inspection import _drawing as drawing
 from skrobust.inspection._nearest import flat, nearest_neighbor
 from skrobust.inspection._palette import INK, line_style
 from skrobust.metrics import RobustnessReport, boundary_distance, nearest_neighbor_margin
-from skrobust.metrics._parameters import threat_model_of
+from skrobust.metrics._parameters import counting
 
 DIRECTIONS = {
     "adversarial": "worst direction",
@@ -145,7 +145,7 @@ class BoundaryDistanceDisplay:
         classifiers = drawing.named(cls.__name__, estimator, name, drawing.estimator_name)
         directions = (directions,) if isinstance(directions, str) else tuple(directions)
         settings = {"norm": norm, "threat_model": threat_model, "random_state": random_state, **distance_params}
-        own = threat_model_of(None, np.inf if threat_model is not None else norm, threat_model)
+        own = counting(norm, threat_model)
         nearest = None if reference is None else nearest_neighbor(reference, own)
         if nearest is not None:
             settings["X_reference"] = reference[0]

@@ -10,7 +10,7 @@ from skrobust.attacks._budget import Budget
 from skrobust.attacks._original import Original
 from skrobust.data import Moments
 from skrobust.metrics._bisection import bisected
-from skrobust.metrics._parameters import check_count, threat_model_of
+from skrobust.metrics._parameters import check_count, counting
 from skrobust.metrics._scores import adversarial_distance
 from skrobust.unlabeled import Support, resolve_sampler
 
@@ -112,7 +112,7 @@ def boundary_distance(
     ((150, 8), True)
     """
     _check_ways(directions, n_directions, n_grid, max_distance)
-    threat_model = threat_model_of(None, np.inf if threat_model is not None else norm, threat_model)
+    threat_model = counting(norm, threat_model)
     y = estimator.predict(X) if y is None else y
     if directions == "adversarial":
         distance = adversarial_distance(

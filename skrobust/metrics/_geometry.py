@@ -1,14 +1,13 @@
 """How far classes lie apart, how far a boundary could lie from rows, and how far it does."""
 
-import warnings
-
 import numpy as np
 from sklearn.utils import Bunch
 
 from skrobust.metrics._margins import bounds_of
 from skrobust.metrics._neighbors import Setting
-from skrobust.metrics._parameters import check_count, check_weight, threat_model_of
-from skrobust.metrics._scores import _nearest
+from skrobust.metrics._parameters import check_count, check_weight, counting
+from skrobust.metrics._ratios import averaged, ratio_of, warn_of_censored
+from skrobust.metrics._scores import nearest_adversarial
 
 # Of the ways to adversarial rows, for a relative precision of 1e-6.
 N_HALVINGS = 20
@@ -68,7 +67,7 @@ def r_separation(X, y, *, X_reference=None, y_reference=None, norm=np.inf, threa
     >>> result.r, result.pair, result.distance.round(2)
     (2.5, (0, 1), array([ 5.  ,  5.  , 12.73]))
     """
-    setting = Setting.of(X, y, X_reference, y_reference, _threat_model(norm, threat_model))
+    setting = Setting.of(X, y, X_reference, y_reference, counting(norm, threat_model))
     nearest = setting.nearest_others(1)
     distance, index = nearest.distance[:, 0], nearest.index[:, 0]
     row = distance.argmin()
@@ -143,7 +142,7 @@ def nearest_neighbor_margin(X, y, *, X_reference=None, y_reference=None, norm=2,
     (array([2., 1.]), array([2.      , 1.414214]))
     """
     check_count("n_ways", n_ways)
-    setting = Setting.of(X, y, X_reference, y_reference, _threat_model(norm, threat_model))
+    setting = Setting.of(X, y, X_reference, y_reference, counting(norm, threat_model))
     to_own, to_other, lower, upper = bounds_of(setting, n_ways)
     return Bunch(lower=lower, upper=upper, distance_own=to_own, distance_other=to_other)
 
@@ -236,63 +235,18 @@ def margin_ratio_score(
     >>> margin_ratio_score(clf, X, y, return_details=True).per_sample.round(3)
     array([1.5, 0.5])
     """
-    threat_model = _threat_model(norm, threat_model)
+    threat_model = counting(norm, threat_model)
     setting = Setting.of(X, y, X_reference, y_reference, threat_model)
     weight = check_weight(sample_weight, len(setting.rows))
-    found = _nearest(estimator, X, y, attack, threat_model, random_state, attack_params)
+    found = nearest_adversarial(estimator, X, y, attack, threat_model, random_state, attack_params)
     # What attacks find lies beyond the boundary by up to some hundredths of a percent.
     found.pursuit.shrink(np.arange(found.n), N_HALVINGS)
     distance = found.distance
     halfway = setting.nearest_others(1).distance[:, 0] / 2
-    result = averaged(_ratio(distance, halfway), weight)
+    result = averaged(ratio_of(distance, halfway), weight)
     if not return_details:
         warn_of_censored("margin_ratio_score", result)
         return result.score
     *_, lower, upper = bounds_of(setting, n_ways=3)
-    own = tuple(averaged(_ratio(bound, halfway), weight).score for bound in (lower, upper))
+    own = tuple(averaged(ratio_of(bound, halfway), weight).score for bound in (lower, upper))
     return Bunch(**result, distance=distance, halfway=halfway, nearest_neighbor=own)
-
-
-def averaged(ratio, weight):
-    """Return the mean of the finite ratios of rows, and what it leaves out.
-
-    Parameters
-    ----------
-    ratio : ndarray of shape (n,)
-        inf where a row is censored.
-    weight : ndarray of shape (n,) or None
-
-    Returns
-    -------
-    result : Bunch
-        score (NaN without a finite ratio), median, censored_share, per_sample.
-    """
-    weight = np.ones(len(ratio)) if weight is None else weight
-    is_found = np.isfinite(ratio)
-    counts = weight[is_found].any()
-    return Bunch(
-        score=float(np.average(ratio[is_found], weights=weight[is_found])) if counts else float("nan"),
-        median=float(np.median(ratio)),
-        censored_share=float(np.average(~is_found, weights=weight)),
-        per_sample=ratio,
-    )
-
-
-def warn_of_censored(name, result):
-    """Warn if a mean leaves rows out, as the caller of the score sees it."""
-    is_found = np.isfinite(result.per_sample)
-    if not is_found.all():
-        warnings.warn(
-            f"{name} is the mean over {is_found.sum()} of {len(is_found)} rows, as the others have no finite ratio: "
-            "with return_details=True it returns their share and the median.",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def _threat_model(norm, threat_model):
-    return threat_model_of(None, np.inf if threat_model is not None else norm, threat_model)
-
-
-def _ratio(distance, halfway):
-    return np.divide(distance, halfway, out=np.where(distance > 0, np.inf, 0.0), where=halfway > 0)

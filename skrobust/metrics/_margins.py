@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from skrobust.attacks._certified import _to_bisectors
+from skrobust.attacks._certified import to_bisectors
 from skrobust.metrics._bisection import bisected
 from skrobust.metrics._neighbors import CHUNK_NUMBERS, Reference
 
@@ -46,7 +46,7 @@ def _to_bisectors_of(setting, row, own, others):
         reference.points(reference.rows[found.index[row, found.index[row] >= 0]]) - start for found in (own, others)
     )
     units = np.ones(start.shape[1])
-    return _to_bisectors(np.zeros_like(start), near, far, units, reference.norm, ROUNDING)[0]
+    return to_bisectors(np.zeros_like(start), near, far, units, reference.norm, ROUNDING)[0]
 
 
 def _beyond_these(setting, right, own, others):

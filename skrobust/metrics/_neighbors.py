@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_array, check_consistent_length
 
 from skrobust.attacks._budget import Budget
-from skrobust.attacks._original import FLOATS, _check_labels, _is_text
+from skrobust.attacks._original import FLOATS, check_labels, is_text
 
 METRICS = {np.inf: "chebyshev", 2.0: "euclidean", 1.0: "manhattan"}
 # Numbers in the rows, the reference rows and the differences that are held at a time.
@@ -173,7 +173,7 @@ class Setting:
         rows, y = _labeled("X", X, "y", y)
         others, labels = (rows, y) if X_reference is None else _labeled("X_reference", X_reference, "", y_reference)
         check_alike(X, rows, X_reference, others)
-        if len(y) and _is_text(y) != _is_text(labels):
+        if len(y) and is_text(y) != is_text(labels):
             raise ValueError(
                 f"y has labels such as {y[:1].tolist()[0]!r}, but y_reference such as {labels[:1].tolist()[0]!r}: give "
                 "labels of the same kind."
@@ -248,7 +248,7 @@ def scale_of(threat_model, rows, columns):
 
 
 def _labeled(name, X, label_name, y):
-    rows, y = numbers_of(name, X), _check_labels(y)
+    rows, y = numbers_of(name, X), check_labels(y)
     check_consistent_length(rows, y)
     return rows, y
 

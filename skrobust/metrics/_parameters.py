@@ -39,6 +39,11 @@ def threat_model_of(eps, norm, threat_model):
     return threat_model.with_eps(eps)
 
 
+def counting(norm, threat_model):
+    """Return the threat model that says how distances are counted: the given one, or without one that of a norm."""
+    return ThreatModel(None, norm) if threat_model is None else threat_model_of(None, np.inf, threat_model)
+
+
 def check_threat_model(threat_model):
     """Check that this is a threat model whose units and bounds are numbers."""
     if not isinstance(threat_model, ThreatModel):

@@ -1,12 +1,10 @@
 """Figures of robustness: how many rows an attack fools, and how far it has to go."""
 
-import warnings
-
 import numpy as np
-from sklearn.utils import Bunch
 
 from skrobust.attacks._assess import assess
-from skrobust.metrics._parameters import check_has_eps, check_weight, radius_of, threat_model_of
+from skrobust.metrics._parameters import check_has_eps, check_weight, counting, radius_of, threat_model_of
+from skrobust.metrics._ratios import averaged, ratio_of, warn_of_censored
 
 
 def robust_accuracy_score(
@@ -214,7 +212,7 @@ def adversarial_distance(
     True
     """
     threat_model = threat_model_of(None, norm, threat_model)
-    return _nearest(estimator, X, y, attack, threat_model, random_state, attack_params).distance
+    return nearest_adversarial(estimator, X, y, attack, threat_model, random_state, attack_params).distance
 
 
 def rho_adv_score(
@@ -286,29 +284,16 @@ def rho_adv_score(
     >>> 0.05 < rho_adv_score(clf, X, y) < 0.3
     True
     """
-    if norm is None:
-        norm = 2 if threat_model is None else np.inf
-    threat_model = threat_model_of(None, norm, threat_model)
-    result = _nearest(estimator, X, y, attack, threat_model, random_state, attack_params)
-    weight = check_weight(sample_weight, result.n)
-    weight = np.ones(result.n) if weight is None else weight
-    distance, length = result.distance, _lengths(result)
-    ratio = np.divide(distance, length, out=np.where(distance > 0, np.inf, 0.0), where=length > 0)
-    is_found = np.isfinite(ratio)
-    score, censored_share = _mean(ratio[is_found], weight[is_found]), _mean(~is_found, weight)
+    threat_model = counting(2, threat_model) if norm is None else threat_model_of(None, norm, threat_model)
+    found = nearest_adversarial(estimator, X, y, attack, threat_model, random_state, attack_params)
+    result = averaged(ratio_of(found.distance, _lengths(found)), check_weight(sample_weight, found.n))
     if return_details:
-        return Bunch(score=score, median=float(np.median(ratio)), censored_share=censored_share, per_sample=ratio)
-    if not is_found.all():
-        warnings.warn(
-            f"rho_adv_score is the mean over {is_found.sum()} of {len(ratio)} rows, as no adversarial row was found of "
-            "the others: with return_details=True it returns their share and the median.",
-            UserWarning,
-            stacklevel=2,
-        )
-    return score
+        return result
+    warn_of_censored("rho_adv_score", result)
+    return result.score
 
 
-def _nearest(estimator, X, y, attack, threat_model, random_state, attack_params):
+def nearest_adversarial(estimator, X, y, attack, threat_model, random_state, attack_params):
     """Run an attack without an end to how far it looks; beyond the eps of the threat model nothing counts."""
     found = assess(
         estimator, X, y, attack, threat_model=threat_model, radii=(np.inf,), random_state=random_state, **attack_params

@@ -6,7 +6,7 @@ from sklearn.utils import Bunch
 from skrobust.attacks._original import Original
 from skrobust.metrics._bisection import bisected
 from skrobust.metrics._neighbors import CHUNK_NUMBERS, Setting
-from skrobust.metrics._parameters import check_count, threat_model_of
+from skrobust.metrics._parameters import check_count, counting
 
 
 def boundary_position(
@@ -91,7 +91,7 @@ def boundary_position(
     """
     check_count("n_neighbors", n_neighbors)
     check_count("n_grid", n_grid)
-    threat_model = threat_model_of(None, np.inf if threat_model is not None else norm, threat_model)
+    threat_model = counting(norm, threat_model)
     setting = Setting.of(X, y, X_reference, y_reference, threat_model)
     fewest = setting.n_others().min()
     if fewest < n_neighbors:
