@@ -1,0 +1,77 @@
+"""How Sphinx builds the documentation: ``make docs``."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from sphinx_gallery.sorting import ExplicitOrder, FileNameSortKey  # noqa: F401
+
+import skrobust
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+# Examples that save their pictures do so where nobody looks: the gallery takes them from matplotlib.
+os.environ.setdefault("SKROBUST_OUTPUT", tempfile.mkdtemp(prefix="skrobust-gallery-"))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+project = "skrobust"
+author = "The skrobust developers"
+copyright = "The skrobust developers"
+version = release = skrobust.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "myst_parser",
+    "benchmark_table",
+    "small_inventories",
+]
+source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+exclude_patterns = ["_build", "**/GALLERY_HEADER.rst", "auto_examples/**/*.py.md5"]
+templates_path = ["_templates"]
+nitpicky = True
+default_role = None
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+myst_enable_extensions = ["colon_fence"]
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(HERE.parent / "examples"),
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"benchmarks",
+    "abort_on_example_error": True,
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("skrobust",),
+    "reference_url": {"skrobust": None},
+    "remove_config_comments": True,
+    "show_memory": False,
+    "min_reported_time": 1,
+    "download_all_examples": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skrobust"
+html_static_path = ["_static"]
+html_css_files = ["skrobust.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "show_nav_level": 2,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 7,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc", "sg_download_links"],
+}
