@@ -6,7 +6,7 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -51,6 +51,30 @@ def test_fingerprints_of_estimators_data_and_functions():
     assert len(set(prints)) == len(different)
     assert prints[2] == fingerprint(clone(different[2]))
     assert prints[7] == fingerprint(frame.copy())
+
+
+class _Earlier(BaseEstimator):
+    """An estimator as it was."""
+
+    def __init__(self, C=1.0):
+        self.C = C
+
+
+class _Later(BaseEstimator):
+    """The same estimator with one parameter more."""
+
+    def __init__(self, C=1.0, tol=1e-4):
+        self.C, self.tol = C, tol
+
+
+# One class, in two versions.
+_Later.__qualname__ = _Earlier.__qualname__
+
+
+def test_a_parameter_that_a_later_version_adds_makes_no_other_estimator():
+    assert fingerprint(_Earlier()) == fingerprint(_Earlier(C=1.0)) == fingerprint(_Later())
+    assert fingerprint(_Earlier(C=2.0)) == fingerprint(_Later(C=2.0)) != fingerprint(_Later())
+    assert fingerprint(_Later(tol=1e-3)) != fingerprint(_Later())
 
 
 def test_a_line_that_was_cut_off_is_no_run(tmp_path):

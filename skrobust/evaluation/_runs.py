@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import inspect
 import json
 import os
 import pathlib
@@ -20,7 +21,8 @@ def fingerprint(value):
     Parameters
     ----------
     value : object
-        Parameters, estimators or data. Of functions and classes only the names count, which must be those of a module.
+        Parameters, estimators or data. Of functions and classes only the names count, which must be those of a module;
+        of objects with parameters only those that are not at their defaults.
 
     Returns
     -------
@@ -51,8 +53,19 @@ def _described(value):
     if isinstance(value, functools.partial):
         return ["partial", _described([value.func, value.args, value.keywords])]
     if hasattr(value, "get_params"):
-        return [_described(type(value)), _described(value.get_params(deep=False))]
+        return [_described(type(value)), _described(_changed_parameters(value))]
     return ["pickle", _hashed(value)]
+
+
+def _changed_parameters(value):
+    """Return the parameters that are not at their defaults: one that a later version adds changes nothing."""
+    signature = inspect.signature(type(value).__init__).parameters
+    parameters = value.get_params(deep=False)
+    return {
+        name: parameter
+        for name, parameter in parameters.items()
+        if name not in signature or _described(parameter) != _described(signature[name].default)
+    }
 
 
 def _hashed(value):
