@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pathlib
-import tempfile
+import secrets
 
 
 @contextlib.contextmanager
@@ -28,32 +28,29 @@ def atomic_file(path):
         If the folder is missing or full, or may not be written to.
     """
     path = pathlib.Path(os.path.realpath(path))  # through a link, which stays one
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _mode(path)))
     try:
-        os.chmod(name, _mode(path))
-        yield pathlib.Path(name)
-        _to_disk(name)
-        os.replace(name, path)
+        yield unfinished
+        _to_disk(unfinished)
+        os.replace(unfinished, path)
     except BaseException:
-        pathlib.Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
     if os.name == "posix":  # elsewhere folders cannot be opened
-        _to_disk(path.parent)
+        _to_disk(path.parent, os.O_RDONLY)
 
 
 def _mode(path):
-    """Return the permissions of a file, or those of a new one."""
+    """Return the permissions of a file, or what those of a new one are made from."""
     try:
         return os.stat(path).st_mode & 0o777
     except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+        return 0o666
 
 
-def _to_disk(path):
-    handle = os.open(path, os.O_RDONLY)
+def _to_disk(path, flags=os.O_RDWR):
+    handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:
