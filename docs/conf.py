@@ -31,6 +31,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "myst_parser",
     "benchmark_table",
+    "plain_types",
     "public_names",
     "small_inventories",
 ]

@@ -171,7 +171,7 @@ def most_robust_within(tolerance=0.01, *, clean="clean", robust=None):
     clean : str, default="clean"
         Key of the clean score among the scores of the search.
     robust : str, default=None
-        Key of the robust score. None is the only key that begins with "robust_".
+        Key of the robust score. None is the only key that begins with ``robust_``.
 
     Returns
     -------

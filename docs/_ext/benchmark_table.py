@@ -18,8 +18,8 @@ The file is one of ``examples/benchmarks/results``. Options:
 ``sort``
     Columns to sort by, each with ``-`` before it for a falling order. Rows without a value come last.
 ``format``
-    How numbers are written, by default ``.3f``, and other formats by column. Columns of whole numbers without a format of
-    their own are written as such. Zeros before the point go.
+    How numbers are written, by default ``.3f``, and other formats by column. Columns of whole numbers without a format
+    of their own are written as such. Zeros before the point go.
 ``interval``
     What follows the name of a column in that of half the width of its interval, which is written behind ``±``: by
     default ``_half_width``.

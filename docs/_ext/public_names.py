@@ -1,5 +1,6 @@
 """Sphinx extension: a public name that two modules export has one page, and its other path leads there."""
 
+import functools
 import importlib
 import pkgutil
 
@@ -15,6 +16,7 @@ def public_modules():
     return {name: importlib.import_module(name) for name in (PACKAGE, *(f"{PACKAGE}.{name}" for name in names))}
 
 
+@functools.cache
 def public_paths():
     """Return the shortest public path of every public name, and the other paths to the same object."""
     found = {}
@@ -27,26 +29,23 @@ def public_paths():
     return {paths[0]: paths[1:] for paths in ordered}
 
 
-def shortest(target, paths):
-    """Return a dotted path with its public name under the shortest path, or None where it is no other path."""
+def full_path(target, paths):
+    """Return the path of the page for a name by another path or without one, or None."""
     for path, others in paths.items():
         for other in others:
             if target == other or target.startswith(f"{other}."):
                 return path + target[len(other) :]
-    return None
+    same = [path for path in paths if path.rpartition(".")[2] == target]
+    return same[0] if len(same) == 1 else None
 
 
 def resolve(app, env, node, contnode):
-    """Resolve a reference to a public name by another path than that of its page."""
-    if node.get("refdomain") != "py":
+    """Resolve a reference to a public name by another path than that of its page, or by its last part alone."""
+    path = full_path(node["reftarget"], public_paths()) if node.get("refdomain") == "py" else None
+    if path is None:
         return None
-    target, module = node["reftarget"], node.get("py:module")
-    for candidate in (target, f"{module}.{target}"):
-        path = shortest(candidate, app.config.autosummary_context["other_paths"])
-        if path is not None:
-            domain = env.get_domain("py")
-            return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], path, node, contnode)
-    return None
+    domain = env.get_domain("py")
+    return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], path, node, contnode)
 
 
 def setup(app):

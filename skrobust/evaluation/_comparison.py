@@ -95,7 +95,7 @@ def compare_training(
         - runs: DataFrame with a row for each classifier, seed and fold: "clean", the accuracy on all rows to judge by;
           for each attack and threat model, such as "worst_case_linf_0.1", and for "worst_case_union", the share of all
           attacked rows that stand; "white_box", the least share of rows that were attacked along gradients, without
-          which figures are loose upper bounds; "test_" and the name of each score; "fit_seconds" by the clock,
+          which figures are loose upper bounds; ``test_`` and the name of each score; "fit_seconds" by the clock,
           "fit_cpu_seconds" of all threads of the process, "attack_seconds" by the clock, of which the first run of a
           process has imports in its own; the numbers of rows; and "error", empty unless the run failed, when all
           figures are NaN.
