@@ -24,13 +24,13 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "myst_parser",
     "benchmark_table",
+    "mathml",
     "plain_types",
     "public_names",
     "small_inventories",
@@ -62,13 +62,17 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "min_reported_time": 1,
     "download_all_examples": False,
+    # That page loads scripts from elsewhere.
+    "write_computation_times": False,
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "skrobust"
 html_static_path = ["_static"]
 html_css_files = ["skrobust.css"]
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "show_nav_level": 2,
     "navigation_with_keys": False,
