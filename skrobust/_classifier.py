@@ -8,14 +8,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_random_state
 
 from skrobust import _training
-from skrobust._assembly import make_objective
-from skrobust._labels import check_known_classes, check_two_classes, class_weighted, encode_labels
-from skrobust._net import NonFiniteLossError
+from skrobust._labels import check_known_classes
 from skrobust._net_params import NetParamsMixin
 from skrobust._parameters import CONSTRAINTS
 from skrobust._predictor import NetworkPredictorMixin
-from skrobust._runtime import explained_out_of_memory, isolated_random_state, resolve_device, resolve_dtype
-from skrobust._validation import check_training_data, warn_about_spread
+from skrobust._runtime import explained_out_of_memory
+from skrobust._validation import check_training_data
 from skrobust.data import Moments
 from skrobust.torchify import RowNetwork, register
 
@@ -97,9 +95,12 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         count by their weights and those of their classes, if the scorer takes ``sample_weight``.
     validation_fraction : float, default=0.1
         Share of rows to hold out for early stopping.
+    validation_every : int, default=1
+        Epochs from one score of the held-out rows to the next, for scores that take long, as attacks do. The last epoch
+        is always scored.
     n_iter_no_change : int, default=10
-        Epochs without a better score before training stops early; epochs in which the one-cycle schedule still raises
-        the learning rate do not count.
+        Epochs without a better score before training stops early, at the first score that comes so late; epochs in
+        which the one-cycle schedule still raises the learning rate do not count.
     tol : float, default=1e-4
         Smallest rise of the score that counts.
     class_weight : dict, "balanced" or None, default=None
@@ -107,11 +108,21 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
     callbacks : list of skorch callbacks, default=None
         As in skorch: instances, classes, or pairs of name and callback. They are copied. The history has the means of
         epochs, not the losses of single batches. An LRScheduler needs ``lr_schedule="constant"``.
+    checkpoint_dir : str or path, default=None
+        Folder in which fit keeps its state, to go on from there when it was killed and is called again with the same
+        parameters and data: on the CPU it ends with the same bits. The seeds are kept too, those of
+        ``random_state=None`` among them. A fit that has ended returns at once when it is called again; one that has
+        not must be ended, or its folder deleted, before another one takes the folder. None keeps nothing.
+    checkpoint_every : int, default=1
+        Epochs from one state that is kept to the next.
     device : str, default="auto"
         "auto" is CUDA, else MPS, else the CPU; or a device of torch.
     dtype : {"auto", "float32", "float64", "bfloat16"}, default="auto"
         Floating point type of the network. "auto" is that of `X` on the CPU and float32 elsewhere; "bfloat16" keeps
         float32 parameters and computes in bfloat16 where it is safe.
+    n_threads : int, default=None
+        Threads of the CPU for training. None is one for networks of up to two million parameters, for which a second
+        one would only wait for the first, else as many as torch takes. A forked process has one.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, order of rows, and noise. The same seed gives the same bits on the CPU.
     noise_units : {"global", "std"}, default="global"
@@ -214,12 +225,16 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         early_stopping=False,
         scoring=None,
         validation_fraction=0.1,
+        validation_every=1,
         n_iter_no_change=10,
         tol=1e-4,
         class_weight=None,
         callbacks=None,
+        checkpoint_dir=None,
+        checkpoint_every=1,
         device="auto",
         dtype="auto",
+        n_threads=None,
         random_state=None,
         noise_units="global",
         warm_start=False,
@@ -252,12 +267,16 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         self.early_stopping = early_stopping
         self.scoring = scoring
         self.validation_fraction = validation_fraction
+        self.validation_every = validation_every
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.class_weight = class_weight
         self.callbacks = callbacks
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.device = device
         self.dtype = dtype
+        self.n_threads = n_threads
         self.random_state = random_state
         self.noise_units = noise_units
         self.warm_start = warm_start
@@ -291,14 +310,14 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         MemoryError
             If the device has too little memory for a batch.
         """
-        with self._unchanged_on_failure(), explained_out_of_memory(self.device, self.batch_size):
+        with self._unchanged_on_failure(), explained_out_of_memory(self):
             continuing = self.warm_start and hasattr(self, "net_")
             data = check_training_data(self, X, y, sample_weight, X_unlabeled, reset=not continuing)
             classes = self.classes_ if continuing else np.unique(data.y)
             net = self.net_.without_training_state() if continuing else None
             run = _training.Run(self.max_epochs, self.lr_schedule)
             random_state = check_random_state(self.random_state)
-            self._train(run, data, classes, Moments.of(data.X, data.weight), net, random_state)
+            _training.train(self, run, data, classes, Moments.of(data.X, data.weight), net, random_state)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -329,7 +348,7 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         MemoryError
             If the device has too little memory for a batch.
         """
-        with self._unchanged_on_failure(), explained_out_of_memory(self.device, self.batch_size):
+        with self._unchanged_on_failure(), explained_out_of_memory(self):
             continuing = hasattr(self, "net_")
             data = check_training_data(self, X, y, sample_weight, X_unlabeled, reset=not continuing)
             known = check_known_classes(classes, self.classes_ if continuing else None, self.unlabeled_label)
@@ -344,51 +363,11 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
             seed, n_calls = getattr(self, "_partial_fit_state", (None, 0))
             seed = check_random_state(self.random_state).randint(2**31 - 1) if seed is None else seed
             random_state = np.random.RandomState((seed + n_calls) % 2**32)
-            net = self.net_ if continuing else None
+            net = self._net_to_train_on() if continuing else None
             with net.unchanged_on_failure() if continuing else contextlib.nullcontext():
-                self._train(_training.PARTIAL_FIT, data, known, moments, net, random_state)
+                _training.train(self, _training.PARTIAL_FIT, data, known, moments, net, random_state)
             self._partial_fit_state = seed, n_calls + 1
         return self
-
-    def _train(self, run, data, classes, moments, net, random_state):
-        """Train a net, new or given, and set the fitted attributes."""
-        check_two_classes(classes)
-        codes = encode_labels(data.y, classes)
-        weight = class_weighted(data.weight, self.class_weight, classes, codes)
-        seeds = _training.Seeds(*random_state.randint(2**31 - 1, size=5).tolist())
-        place = self._place(data.X.dtype, net)
-        objective = make_objective(self, place, moments, data, len(classes), seeds.noise)
-        if self.noise_units == "global" and objective.uses_noise and data.row_shape is None:
-            warn_about_spread(moments.std)
-        fitting, held_out = _training.split_validation(run, self, codes, seeds.split)
-        with isolated_random_state(place.device, seeds.network):
-            net = _training.prepared_net(net, run, self, place, data, len(classes))
-        self.classes_, self.net_, self._moments = classes, net, moments
-        self._measure_support(run, objective, place, data, seeds.support)
-        n_epochs_before = len(net.history)
-        try:
-            rows, valid_rows = (place.rows(data.X, codes, weight, part) for part in (fitting, held_out))
-            score = _training.validation_score(self, data, weight, held_out)
-            callbacks = _training.make_callbacks(self, run, len(net.get_iterator(rows, training=True)), score)
-            _training.train(net, objective, rows, valid_rows, callbacks, n_epochs=run.n_epochs, seed=seeds.order)
-        except NonFiniteLossError as error:
-            error.is_fitted = len(net.history) - n_epochs_before > 1
-            raise
-        finally:
-            self.history_ = net.epochs()
-            self.n_iter_ = len(self.history_)
-
-    def _measure_support(self, run, objective, place, data, seed):
-        """Set what the data say of their support; of a stream of chunks, the first tells what is generated."""
-        self.data_scale_ = self._moments.data_scale
-        if not (run.is_partial and hasattr(self, "off_support_fraction_")):
-            generator = place.generator(seed)
-            self.off_support_fraction_ = objective.off_support_fraction(place.tensor, data.X, generator)
-
-    def _place(self, data_dtype, net):
-        device = resolve_device(self.device)
-        float_type = resolve_dtype(self.dtype, data_dtype, device) if net is None else net.float_type
-        return _training.Place(device, float_type)
 
 
 @register(OffSupportRobustClassifier)

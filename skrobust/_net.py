@@ -100,8 +100,20 @@ class OffSupportNet(skorch.NeuralNetClassifier):
     def check_data(self, X, y):
         """Accept everything: the estimator has checked the data."""
 
+    def initialize_with(self, network):
+        """Initialize around a network that is there already, and is moved to the device."""
+        vars(self)["given_network"] = network  # skorch lets no network be set outside of initialize
+        try:
+            self.initialize()
+        finally:
+            del self.given_network
+        self._forget_optimizer()
+
     def initialize_module(self):
         """Make the network, in the right type, and try it."""
+        if hasattr(self, "given_network"):
+            self.module_ = self.given_network
+            return self
         network = build_module(self.module, **{**self.sizes, **self.get_params_for("module")})
         network = network.to(self.device, self.float_type)
         if self.example is not None:
@@ -271,22 +283,29 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         self.device = str(device)
         self.module_.to(device)
 
-    def without_training_state(self):
-        """Return a copy for predicting, on the CPU, that shares nothing with this net."""
-        other = copy.copy(self)
-        network = getattr(self.module_, "_orig_mod", self.module_)
-        vars(other).update(
-            module_=copy.deepcopy(network).cpu(),
-            device="cpu",
-            objective=None,
-            callbacks=[],
-            callbacks_=[],
-            example=None,
-        )
-        other.history = copy.copy(self.history)
+    def initialize_optimizer(self, *args):
+        """Make a new optimizer."""
+        self.has_lost_optimizer = False
+        return super().initialize_optimizer(*args)
+
+    def twin(self, *, with_optimizer=True):
+        """Return a copy that shares nothing with this net, on the same device, and holds on to no data."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        vars(other).update(objective=None, callbacks=[], callbacks_=[], example=None, history_=copy.copy(self.history))
         # The generator among them: one of a GPU cannot be unpickled without it.
         for name in ("optimizer_", "passes_", "good_weights_", "iterator_train__generator"):
             vars(other).pop(name, None)
+        parts = {"module_": getattr(self.module_, "_orig_mod", self.module_)}
+        if with_optimizer and hasattr(self, "optimizer_"):
+            parts["optimizer_"] = self.optimizer_
+        vars(other).update(copy.deepcopy(parts))  # at once: the optimizer is to hold the parameters of the copy
+        return other
+
+    def without_training_state(self):
+        """Return a copy for predicting, without an optimizer, on the CPU."""
+        other = self.twin(with_optimizer=False)
+        other.move_to("cpu")
         return other
 
 

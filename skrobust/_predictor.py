@@ -1,12 +1,15 @@
 """What a fitted network answers, and how it is copied, pickled and kept from harm."""
 
 import contextlib
+import copy
+import inspect
 import warnings
 
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skrobust import _training
+from skrobust._persistence import portable_state, readable_state
 from skrobust._runtime import resolve_device
 from skrobust._validation import FLOATS, as_rows, check_same_shape
 
@@ -78,17 +81,41 @@ class NetworkPredictorMixin:
                 vars(self).update(before)
             raise
 
+    def _net_to_train_on(self):
+        """Return the net for partial_fit to go on with; warn if its optimizer was left behind when it was pickled."""
+        if self.net_.has_lost_optimizer:
+            warnings.warn(
+                "The optimizer was not saved with the classifier: partial_fit starts a new one, whose running averages "
+                "of gradients begin at zero.",
+                stacklevel=4,
+            )
+        return self.net_
+
     def __getstate__(self):
-        state = super().__getstate__()
-        if "net_" in state:
-            state = {**state, "net_": state["net_"].without_training_state()}
-        return state
+        return portable_state(super().__getstate__())
 
     def __setstate__(self, state):
-        super().__setstate__(state)
+        # A parameter that came with a later version has its default.
+        params = inspect.signature(type(self)).parameters.values()
+        super().__setstate__({**{param.name: param.default for param in params}, **readable_state(state)})
         if not hasattr(self, "net_"):
             return
         try:
             self.net_.move_to(resolve_device(self.device))
         except ValueError:
             warnings.warn(f"device={self.device!r} is not available here: predicting on the CPU.", stacklevel=2)
+
+    def __copy__(self):
+        return self._copied(dict(vars(self)))
+
+    def __deepcopy__(self, memo):
+        return self._copied(copy.deepcopy({**vars(self), "net_": None}, memo))
+
+    def _copied(self, attributes):
+        """Return a copy with these attributes and a net of its own; unlike a pickled one, it keeps its optimizer."""
+        other = type(self).__new__(type(self))
+        attributes.pop("net_", None)
+        vars(other).update(attributes)
+        if hasattr(self, "net_"):
+            other.net_ = self.net_.twin()
+        return other
