@@ -193,22 +193,21 @@ def as_tensor(array):
 
 
 def packed_history(history):
-    """Return a list of dicts as a list of pairs (names, columns), one for each run of epochs with the same names."""
-    runs = itertools.groupby(history, key=lambda epoch: tuple(epoch))
-    return [(names, [_packed([epoch[name] for epoch in run]) for name in names]) for names, run in _listed(runs)]
+    """Return a list of dicts as triples (names, length, columns), one for each run of epochs with the same names."""
+    packed = []
+    for names, epochs in itertools.groupby(history, key=tuple):
+        epochs = list(epochs)
+        packed.append((names, len(epochs), [_packed([epoch[name] for epoch in epochs]) for name in names]))
+    return packed
 
 
-def unpacked_history(runs):
+def unpacked_history(packed):
     """Return the list of dicts that :func:`packed_history` packed."""
     history = []
-    for names, columns in runs:
+    for names, n_epochs, columns in packed:
         values = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
-        history += [dict(zip(names, epoch, strict=True)) for epoch in zip(*values, strict=True)]
+        history += [{name: column[i] for name, column in zip(names, values, strict=True)} for i in range(n_epochs)]
     return history
-
-
-def _listed(runs):
-    return ((names, list(run)) for names, run in runs)
 
 
 def _packed(values):
