@@ -1,5 +1,6 @@
 """What the parameters of the estimator may be, as scikit-learn declares it."""
 
+import os
 from numbers import Integral, Real
 
 import torch
@@ -35,12 +36,16 @@ CONSTRAINTS = {
     "early_stopping": ["boolean"],
     "scoring": [str, callable, None],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "validation_every": [Interval(Integral, 1, None, closed="left")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     "tol": [Interval(Real, 0, None, closed="left")],
     "class_weight": [dict, StrOptions({"balanced"}), None],
     "callbacks": [list, tuple, None],
+    "checkpoint_dir": [str, os.PathLike, None],
+    "checkpoint_every": [Interval(Integral, 1, None, closed="left")],
     "device": [str, torch.device],
     "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
+    "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     "random_state": ["random_state"],
     "noise_units": [StrOptions({"global", "std"})],
     "warm_start": ["boolean"],

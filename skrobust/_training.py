@@ -1,5 +1,6 @@
 """From an estimator's parameters and checked data to a trained net."""
 
+import contextlib
 import copy
 import dataclasses
 import inspect
@@ -8,18 +9,27 @@ import typing
 
 import numpy as np
 import torch
-import tqdm
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
-from skorch.callbacks import Callback, EpochTimer, LRScheduler, PrintLog
+from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from skrobust._callbacks import TrainingProgress, ValidationStop
-from skrobust._net import OffSupportNet
+from skrobust._assembly import make_objective
+from skrobust._callbacks import EpochLog, TrainingProgress, ValidationStop
+from skrobust._checkpoint import Checkpoints, make_checkpoints
+from skrobust._labels import check_two_classes, class_weighted, encode_labels
+from skrobust._net import NonFiniteLossError, OffSupportNet
 from skrobust._net_params import checked_net_params
-from skrobust._runtime import fits_on_device, isolated_random_state, limited_threads
+from skrobust._runtime import (
+    fits_on_device,
+    isolated_random_state,
+    limited_threads,
+    random_stream,
+    resolve_device,
+    resolve_dtype,
+)
 from skrobust._schedules import SCHEDULES, WARM_UPS, LearningRate
-from skrobust._validation import takes_sample_weight
+from skrobust._validation import takes_sample_weight, warn_about_spread
 from skrobust.data import Rows
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -56,6 +66,76 @@ class Run:
 PARTIAL_FIT = Run(n_epochs=1, schedule="constant", is_partial=True)
 
 
+def train(estimator, run, data, classes, moments, net, random_state):
+    """Train the net of an estimator, new or given, and set the fitted attributes.
+
+    Parameters
+    ----------
+    estimator : OffSupportRobustClassifier
+    run : Run
+    data : skrobust._validation.TrainingData
+    classes : ndarray of shape (n_classes,)
+    moments : skrobust.data.Moments
+        Of the labeled rows, also those of earlier chunks.
+    net : OffSupportNet or None
+        The net to go on from.
+    random_state : RandomState
+    """
+    check_two_classes(classes)
+    codes = encode_labels(data.y, classes)
+    weight = class_weighted(data.weight, estimator.class_weight, classes, codes)
+    seeds = Seeds(*random_state.randint(2**31 - 1, size=len(Seeds._fields)).tolist())
+    place = Place.of(estimator, data.X.dtype, net)
+    checkpoints = make_checkpoints(estimator, run, data, place.device, net, seeds)
+    seeds = seeds if checkpoints is None else Seeds(*checkpoints.seeds)
+    objective = make_objective(estimator, place, moments, data, len(classes), seeds.noise)
+    if estimator.noise_units == "global" and objective.uses_noise and data.row_shape is None:
+        warn_about_spread(moments.std)
+    fitting, held_out = split_validation(run, estimator, codes, seeds.split)
+    with isolated_random_state(place.device, seeds.network):
+        net = prepared_net(net, run, estimator, place, data, len(classes))
+    vars(estimator).update(classes_=classes, net_=net, _moments=moments)
+    _measure_support(estimator, run, objective, place, data, seeds.support)
+    rows, valid_rows = (place.rows(data.X, codes, weight, part) for part in (fitting, held_out))
+    score = validation_score(estimator, data, weight, held_out)
+    callbacks = make_callbacks(estimator, run, len(net.get_iterator(rows, training=True)), score, checkpoints)
+    with _recorded(estimator, net, checkpoints):
+        settings = {"n_epochs": run.n_epochs, "seed": seeds.order, "n_threads": estimator.n_threads}
+        run_epochs(net, objective, rows, valid_rows, callbacks, **settings)
+
+
+def _measure_support(estimator, run, objective, place, data, seed):
+    """Set what the data say of their support; of a stream of chunks, the first tells what is generated."""
+    estimator.data_scale_ = estimator._moments.data_scale
+    if not (run.is_partial and hasattr(estimator, "off_support_fraction_")):
+        generator = place.generator(seed)
+        estimator.off_support_fraction_ = objective.off_support_fraction(place.tensor, data.X, generator)
+
+
+@contextlib.contextmanager
+def _recorded(estimator, net, checkpoints):
+    """Set what is known of the epochs; if they fail, say what is left and what can be done."""
+    n_epochs_before = len(net.history)
+    try:
+        yield
+    except Exception as error:
+        failed = max(len(net.history), n_epochs_before + 1)
+        is_fitted = isinstance(error, NonFiniteLossError) and failed > n_epochs_before + 1
+        if is_fitted:
+            error.is_fitted = True
+        left = f"has the weights after epoch {failed - 1}" if is_fitted else "is as it was before the call"
+        error.add_note(f"Training failed in epoch {failed}: the classifier {left}.")
+        if checkpoints is not None and checkpoints.n_kept_:
+            error.add_note(
+                f"checkpoint_dir={str(estimator.checkpoint_dir)!r} keeps the state after epoch {checkpoints.n_kept_}: "
+                "once the cause is mended, the same call goes on from there."
+            )
+        raise
+    finally:
+        estimator.history_ = net.epochs()
+        estimator.n_iter_ = len(estimator.history_)
+
+
 @dataclasses.dataclass(frozen=True)
 class Place:
     """Where tensors live and of which type they are.
@@ -68,6 +148,12 @@ class Place:
 
     device: torch.device
     float_type: torch.dtype
+
+    @classmethod
+    def of(cls, estimator, data_dtype, net):
+        """Return where an estimator is to train; a net that there is already keeps its type."""
+        device = resolve_device(estimator.device)
+        return cls(device, resolve_dtype(estimator.dtype, data_dtype, device) if net is None else net.float_type)
 
     def tensor(self, array):
         """Return an array as a tensor on the device."""
@@ -209,23 +295,29 @@ def validation_score(estimator, data, weight, held_out):
     return lambda: scorer(judged, X, y, **weights)
 
 
-def make_callbacks(estimator, run, n_batches, validation_score):
-    """Return the callbacks of one call of fit or partial_fit, the user's own among them."""
+def make_callbacks(estimator, run, n_batches, validation_score, checkpoints=None):
+    """Return the callbacks of one call of fit or partial_fit, the user's own among them, checkpoints last."""
     callbacks = [
         ("timer", EpochTimer()),
         ("learning_rate", LearningRate(SCHEDULES[run.schedule], run.n_epochs * n_batches)),
     ]
     if validation_score is not None:
         n_warm_up = round(WARM_UPS.get(run.schedule, 0.0) * run.n_epochs)
-        stop = ValidationStop(validation_score, estimator.tol, estimator.n_iter_no_change, n_warm_up)
+        stop = ValidationStop(
+            validation_score,
+            estimator.tol,
+            estimator.n_iter_no_change,
+            run.n_epochs,
+            estimator.validation_every,
+            n_warm_up,
+        )
         callbacks.append(("validation_stop", stop))
     callbacks += [_copied_callback(callback, run.schedule) for callback in estimator.callbacks or []]
     if estimator.verbose == 1:
         callbacks.append(("progress", TrainingProgress(run.n_epochs)))
     if estimator.verbose > 1:
-        # With a sink of its own, for the one of skorch is silent where the net is.
-        callbacks.append(("log", PrintLog(sink=tqdm.tqdm.write)))
-    return callbacks
+        callbacks.append(("log", EpochLog(["valid_score"] if validation_score is not None else [])))
+    return callbacks if checkpoints is None else [*callbacks, ("checkpoints", checkpoints)]
 
 
 def _copied_callback(callback, schedule):
@@ -244,7 +336,7 @@ def _copied_callback(callback, schedule):
     return copy.deepcopy(callback)
 
 
-def train(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed):
+def run_epochs(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed, n_threads=None):
     """Train a net for some epochs; a KeyboardInterrupt ends training early and leaves the net usable.
 
     Raises
@@ -254,7 +346,8 @@ def train(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed):
     """
     device = torch.device(net.device)
     generator = torch.Generator(device=rows.X.device).manual_seed(seed)
-    with isolated_random_state(device, seed), limited_threads(net.module_, device), net.pursuing(objective):
+    threads = limited_threads(net.module_, device, n_threads)
+    with random_stream(device, seed) as stream, threads, net.pursuing(InTurns(objective, stream)):
         vars(net).update(iterator_train__generator=generator, max_epochs=n_epochs, callbacks=callbacks)
         net.initialize_callbacks()
         _check_callback_names(net)
@@ -263,10 +356,34 @@ def train(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed):
             net.partial_fit((rows, valid_rows))
         finally:
             for _, callback in net.callbacks_:
-                if isinstance(callback, TrainingProgress):
+                if isinstance(callback, (TrainingProgress, Checkpoints)):
                     callback.close()
         if not len(net.history):
             raise KeyboardInterrupt
+
+
+@dataclasses.dataclass(frozen=True)
+class InTurns:
+    """An objective whose random numbers are its own, also if other threads train at the same time.
+
+    Parameters
+    ----------
+    objective : objective
+    stream : skrobust._runtime.RandomStream
+    """
+
+    objective: object
+    stream: object
+
+    def __call__(self, *batch):
+        """Return the step of a batch."""
+        with self.stream:
+            return self.objective(*batch)
+
+    def begin_epoch(self, *args):
+        """Let the objective begin an epoch."""
+        with self.stream:
+            self.objective.begin_epoch(*args)
 
 
 def _check_callback_names(net):

@@ -6,6 +6,7 @@ import pytest
 import threadpoolctl
 import torch
 
+from skrobust import OffSupportRobustClassifier
 from skrobust._runtime import (
     SMALL_NETWORK,
     explained_out_of_memory,
@@ -101,7 +102,30 @@ def test_data_live_on_a_gpu_if_half_of_its_free_memory_holds_them(monkeypatch):
     assert fits_on_device(10**15, CPU)
 
 
-def test_too_little_memory_names_the_batch_size_and_the_remedy():
-    message = r"device='cuda' ran out of memory with batch_size=64: lower batch_size"
-    with pytest.raises(MemoryError, match=message), explained_out_of_memory("cuda", 64):
-        raise torch.OutOfMemoryError("CUDA out of memory.")
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, r"a pass holds up to 256 rows, batch_size \* \(1 \+ n_unlabeled\) \* \(1 \+ n_neighbors\)\)"),
+        ({"n_unlabeled": 0.5}, "a pass holds up to 192 rows"),
+        ({"adversary": "fgsm"}, r"a pass holds up to 384 rows, batch_size \* \(1 \+ n_unlabeled \+ 1 adversarial\) \*"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=["gpu", "cpu"],
+)
+def test_too_little_memory_names_the_batch_size_and_the_remedy(params, message, error):
+    clf = OffSupportRobustClassifier(device="cuda", batch_size=64, **params)
+    message = rf"device='cuda' ran out of memory with batch_size=64: lower batch_size, .* \({message}"
+    with pytest.raises(MemoryError, match=message), explained_out_of_memory(clf):
+        raise error
+
+
+def test_other_errors_are_left_as_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), explained_out_of_memory(OffSupportRobustClassifier()):
+        raise RuntimeError("shapes cannot be multiplied")

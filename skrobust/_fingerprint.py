@@ -1,0 +1,106 @@
+"""What a training is made of, as text that is the same in every process: parameters, data, and where it begins."""
+
+import functools
+import hashlib
+import random
+import re
+
+import numpy as np
+import torch
+
+# They change neither what is trained nor on what.
+ASIDE = {"checkpoint_dir", "checkpoint_every", "device", "n_threads", "verbose", "warm_start"}
+RANDOM = (np.random.RandomState, np.random.Generator, torch.Generator, random.Random)
+PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
+BYTES_AT_A_TIME = 2**24
+
+
+def described_training(estimator, data, device, net):
+    """Return what a training is made of: dict of name to text.
+
+    Functions and classes count by their names, a network that is given as an object by its layers and their sizes.
+
+    Parameters
+    ----------
+    estimator : OffSupportRobustClassifier
+    data : skrobust._validation.TrainingData
+    device : torch.device
+    net : OffSupportNet or None
+        The net that a warm start goes on from.
+    """
+    params = estimator.get_params(deep=False)
+    arrays = {"X": data.X, "y": data.y, "sample_weight": data.weight, "X_unlabeled": data.X_unlabeled}
+    return {
+        **{name: described(params[name]) for name in sorted(set(params) - ASIDE)},
+        **{name: digest(array) for name, array in arrays.items()},
+        "weights of unlabeled rows": digest(data.unlabeled_weight),
+        "image_shape of X": repr(data.row_shape),
+        "type of device": device.type,
+        "network to go on from": "none" if net is None else described([*net.module_.state_dict().values()]),
+    }
+
+
+def fingerprint(description):
+    """Return a short text that stands for a description."""
+    return _hashed(repr(sorted(description.items())).encode())
+
+
+def digest(array):
+    """Return a text that stands for the type, shape and values of an array; None is "none"."""
+    if array is None:
+        return "none"
+    array = np.asarray(array)
+    kind = f"{array.dtype}{list(array.shape)}"
+    if array.dtype.hasobject:
+        return f"{kind} {_hashed(repr(array.tolist()).encode())}"
+    rows = np.atleast_1d(array)
+    step = max(1, BYTES_AT_A_TIME // max(1, rows[:1].nbytes))
+    chunks = (np.ascontiguousarray(rows[start : start + step]) for start in range(0, len(rows), step))
+    return f"{kind} {_hashed(*(chunk.tobytes() for chunk in chunks))}"
+
+
+def _hashed(*parts):
+    state = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        state.update(part)
+    return state.hexdigest()
+
+
+def described(value, within=()):
+    """Return a parameter as text without addresses in memory; `within` are the objects around it."""
+    if id(value) in within:
+        return "..."
+    nested = functools.partial(described, within=(*within, id(value)))
+    for kinds, text in _TEXTS:
+        if isinstance(value, kinds):
+            return text(value, nested)
+    if callable(value) and hasattr(value, "__qualname__"):
+        return value.__qualname__
+    return f"{type(value).__qualname__}({nested(getattr(value, '__dict__', {}))})"
+
+
+def _listed(values, nested):
+    return f"[{', '.join(map(nested, values))}]"
+
+
+def _keyed(values, nested):
+    return f"{{{', '.join(sorted(f'{nested(key)}: {nested(value)}' for key, value in values.items()))}}}"
+
+
+def _network(network, nested):
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    return re.sub("0x[0-9a-f]+", "", f"{network!r} {shapes}")
+
+
+_TEXTS = (
+    (np.generic, lambda value, nested: nested(value.item())),
+    (PLAIN, lambda value, nested: repr(value)),
+    (RANDOM, lambda value, nested: type(value).__qualname__),
+    (np.ndarray, lambda value, nested: digest(value)),
+    (torch.nn.Module, _network),
+    (torch.Tensor, lambda value, nested: digest(value.numpy(force=True))),
+    ((list, tuple), _listed),
+    ((set, frozenset), lambda value, nested: _listed(sorted(value, key=repr), nested)),
+    (dict, _keyed),
+    (functools.partial, lambda value, nested: nested([value.func, value.args, value.keywords])),
+)
