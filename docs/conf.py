@@ -45,6 +45,7 @@ autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+toc_object_entries_show_parents = "hide"
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 myst_enable_extensions = ["colon_fence"]
@@ -62,6 +63,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "min_reported_time": 1,
     "download_all_examples": False,
+    "parallel": True,
     # That page loads scripts from elsewhere.
     "write_computation_times": False,
 }
@@ -71,12 +73,20 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skrobust"
 html_static_path = ["_static"]
 html_css_files = ["skrobust.css"]
+html_logo = html_favicon = "_static/favicon.svg"
 html_show_sourcelink = False
+html_copy_source = False
 html_context = {"default_mode": "auto"}
 html_theme_options = {
-    "show_nav_level": 2,
+    "logo": {"text": "skrobust", "alt_text": ""},
+        "text": "skrobust",
+        "image_light": "_static/favicon.svg",
+        "image_dark": "_static/favicon.svg",
+        "alt_text": "",
+    },
+    "show_nav_level": 1,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 5,
     "footer_start": ["copyright"],
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc", "sg_download_links"],
