@@ -79,11 +79,6 @@ html_copy_source = False
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "skrobust", "alt_text": ""},
-        "text": "skrobust",
-        "image_light": "_static/favicon.svg",
-        "image_dark": "_static/favicon.svg",
-        "alt_text": "",
-    },
     "show_nav_level": 1,
     "navigation_with_keys": False,
     "header_links_before_dropdown": 5,
