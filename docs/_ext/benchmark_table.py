@@ -31,7 +31,7 @@ The file is one of ``examples/benchmarks/results``. Options:
 ``caption``
     What stands above, before the name of the file.
 
-A comma within a column, heading or value asks for quotes: ``:where: "method=fgsm, random start"``.
+A comma within an item asks for quotes around it: ``:columns: method, "seconds=seconds, one thread"``.
 """
 
 import csv
@@ -61,7 +61,8 @@ def items(text):
 def checked(name, columns):
     """Return the name of a column, if there is such a column."""
     if name not in columns:
-        raise TableError(f"there is no column {name!r}; there are {', '.join(columns)}")
+        hint = "a comma within an item asks for quotes around it"
+        raise TableError(f"there is no column {name!r}; there are {', '.join(columns)}; {hint}")
     return name
 
 
@@ -90,12 +91,23 @@ def is_equal(value, wanted):
     return value == wanted if None in numbers else numbers[0] == numbers[1]
 
 
+def conditions_of(text):
+    """Return the conditions that commas part; what has no sign belongs to the value before it."""
+    found = []
+    for item in items(text):
+        if "=" in item or not found:
+            found.append(item)
+        else:
+            found[-1] = f"{found[-1]}, {item}"
+    return found
+
+
 def kept(rows, columns, conditions):
     """Return the rows that meet all conditions."""
-    for condition in items(conditions):
+    for condition in conditions_of(conditions):
         match = re.fullmatch(r"(.+?)\s*(!?=)\s*(.*)", condition)
         if match is None:
-            raise TableError(f"the condition {condition!r} has no '=': quote it if its value has a comma")
+            raise TableError(f"the condition {condition!r} has no '='")
         name, sign, values = checked(match[1], columns), match[2], match[3].split("|")
         rows = [row for row in rows if any(is_equal(row[name], value) for value in values) == (sign == "=")]
         if not rows:
