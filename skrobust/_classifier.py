@@ -11,6 +11,7 @@ from skrobust import _training
 from skrobust._labels import check_known_classes
 from skrobust._net_params import NetParamsMixin
 from skrobust._parameters import CONSTRAINTS
+from skrobust._persistence import savable
 from skrobust._predictor import NetworkPredictorMixin
 from skrobust._runtime import explained_out_of_memory
 from skrobust._validation import check_training_data
@@ -18,6 +19,7 @@ from skrobust.data import Moments
 from skrobust.torchify import RowNetwork, register
 
 
+@savable
 class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, ClassifierMixin, BaseEstimator):
     r"""Neural network classifier whose decision boundary keeps away from the data.
 

@@ -20,6 +20,14 @@ from skrobust.modules import build_module
 # Format 0 was the net itself, as skorch pickles it, and had no number.
 FORMAT = 1
 FORMAT_KEY, VERSION_KEY = "_skrobust_format", "_skrobust_version"
+# The classes that skrobust.io saves, which cannot import them.
+SAVABLE = set()
+
+
+def savable(estimator_class):
+    """Have :mod:`skrobust.io` save the instances of a class: its state is that of :func:`portable_state`."""
+    SAVABLE.add(estimator_class)
+    return estimator_class
 
 
 def portable_state(state):
@@ -57,21 +65,34 @@ def readable_state(state):
 
 
 def net_state(net):
-    """Return what a net needs to predict, a dict of arrays and plain values."""
-    network = getattr(net.module_, "_orig_mod", net.module_)
-    state = {
-        "module": None,
-        "module_params": {},
+    """Return what a net needs to predict, a dict of arrays and plain values, and the network if it has no name."""
+    description = net_description(net)
+    if is_as_named(net):
+        return {**description, "weights": weights_of(net)}
+    return {**description, "module": None, "module_params": {}, "network": PickledNetwork(network_of(net))}
+
+
+def net_description(net):
+    """Return what a net is like, its weights apart."""
+    return {
+        "module": net.module,
+        "module_params": net.get_params_for("module"),
         "sizes": net.sizes,
         "row_shape": net.row_shape,
         "float_type": str(net.float_type).removeprefix("torch."),
         "autocast": net.autocast,
         "n_classes": len(net.classes),
     }
-    if not _is_as_named(net, network):
-        return {**state, "network": PickledNetwork(network)}
-    named = {"module": net.module, "module_params": net.get_params_for("module")}
-    return {**state, **named, "weights": {name: as_array(value) for name, value in network.state_dict().items()}}
+
+
+def network_of(net):
+    """Return the network of a net as it was before it was compiled."""
+    return getattr(net.module_, "_orig_mod", net.module_)
+
+
+def weights_of(net):
+    """Return the state of the network of a net as arrays, by name."""
+    return {name: as_array(value) for name, value in network_of(net).state_dict().items()}
 
 
 def restored_net(state, history):
@@ -111,10 +132,11 @@ def unfilled_network(module, sizes, module_params):
     return build_module(network, **sizes, normalization=normalization)
 
 
-def _is_as_named(net, network):
+def is_as_named(net):
     """Return whether a network can be built anew: it is one of the package's own, and was not rebuilt by hand."""
     if not isinstance(net.module, str):
         return False
+    network = network_of(net)
     twin = unfilled_network(net.module, net.sizes, net.get_params_for("module"))
     hooked = any(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks for part in network.modules())
     return not hooked and repr(twin) == repr(network) and shapes_of(twin) == shapes_of(network)
