@@ -67,9 +67,3 @@ def test_examples_in_the_readme(tmp_path, monkeypatch, capsys):
     assert "No flags." in printed[1]
     assert names["report"].route == {"white-box": 1.0}
     assert "<table" in (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
-def test_figures_in_the_readme_are_those_of_the_committed_results(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "examples/benchmarks"))
-    figures = runpy.run_path(str(ROOT / "examples/benchmarks/readme_figures.py"))["figures"]()
-    assert figures in (ROOT / "README.md").read_text(encoding="utf-8")

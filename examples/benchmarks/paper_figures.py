@@ -1,0 +1,262 @@
+"""What the page on the paper says of its benchmarks: tables and judgements in words, made from the committed CSV files.
+
+What has not been run yet is said to be not measured. readme_figures.py writes it where the page includes it.
+"""
+
+import inspect
+import math
+import pathlib
+
+from bench_paper_mnist import FAR_EPS, METHODS, PLAIN, REFERENCE
+from common import RESULTS
+from figure_text import count, listed, number, rst_table, share
+from paper_aims import HEADS, aims_judged
+from paper_comparison import Tuned, figures
+from paper_judgement import crossings_judged, gains_judged, recipe
+from paper_runs import FULL_SIZES, LABELED_ONLY, THREATS, cells, whole
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs/user_guide/paper_figures.inc"
+TUNING = "paper_mnist_tuning_runs.csv"
+MAX_DISTANCE = inspect.signature(figures).parameters["max_distance"].default
+NOT_MEASURED = "Not measured yet: {}.\n"
+
+
+def estimated(cell, method, measure, digits=3):
+    """Return the mean over seeds and half the width of its interval; nothing if it was not measured."""
+    mean, half_width = cell.mean(method, measure), cell.half_width(method, measure)
+    if math.isinf(mean):
+        return f"over {MAX_DISTANCE:g}"
+    text = number(mean, digits)
+    return text if math.isnan(half_width) else f"{text} ± {number(half_width, digits)}"
+
+
+def conditions(cell):
+    """Say on what the figures of a cell rest."""
+    n_attacked, n_test = (int(cell.runs[name].iloc[0]) for name in ("n_attacked", "n_test"))
+    return f"{n_attacked} test images are attacked; clean accuracy is that on all {n_test:,}.\n"
+
+
+def cell_table(cell, what, columns, *, methods=None, digits=3):
+    """Return a table with a row for each training; the columns are measures by their headings."""
+    heads = ["training", "seeds", *columns.values()]
+    rows = [
+        [method, str(cell.n_seeds(method)), *(estimated(cell, method, measure, digits) for measure in columns)]
+        for method in methods or cell.methods()
+    ]
+    return rst_table(f"{what}, {cell.n_train:,} training images.", heads, rows)
+
+
+def seeds(found):
+    """Say how many seeds stand behind the tables."""
+    cell = whole(found, FULL_SIZES[0])
+    n_seeds = sorted({cell.n_seeds(method) for method in cell.methods()})
+    spread = f"{n_seeds[0]} to {n_seeds[-1]} seeds" if len(n_seeds) > 1 else count(n_seeds[0], "seed")
+    missing = [name for name in METHODS if name not in cell.methods()]
+    text = f"So far each training on {cell.n_train:,} images has run with {spread}.\n"
+    return text + (f"\nNot run yet: {listed(missing)}.\n" if missing else "")
+
+
+def tuning(found):
+    """Say which values of the knobs were tried, and which were taken."""
+    tuned = Tuned(RESULTS / TUNING)
+    tried = {name: method for name, method in METHODS.items() if any(row["method"] == name for row in tuned.rows)}
+    rows = []
+    for name, method in tried.items():
+        taken = method.default(tuned.value(name))
+        best = next(r for r in tuned.rows if r["method"] == name and r["value"] in (str(taken), str(None)))
+        values = ", ".join(f"{value:g}" for value in method.values)
+        judged = [share(best[name]) for name in ("clean", "worst_case_union")]
+        rows.append([name, method.knob or "", values, "" if taken is None else f"{taken:g}", *judged])
+    n_train, n_epochs = int(tuned.rows[0]["n_train"]), tuned.rows[0]["epochs"]
+    caption = f"Tuning: {n_train:,} training images, {n_epochs} epochs, judged by held-out ones."
+    return rst_table(caption, ["training", "knob", "tried", "taken", "clean", "union"], rows)
+
+
+def worst_case(found):
+    """Give the accuracies in the worst case, for all sizes that have been run."""
+    far = {f"linf_{FAR_EPS:g}": f"Linf {FAR_EPS:g}"}
+    columns = {"clean": "clean"} | THREATS | far
+    missing = [f"{n:,} training images" for n in FULL_SIZES if whole(found, n) is None]
+    tables = _by_size(found, lambda cell: cell_table(cell, "The worst case", columns) + "\n" + conditions(cell))
+    return tables + (f"\n{NOT_MEASURED.format(' and '.join(missing))}" if missing else "")
+
+
+def equal_seconds(found):
+    """Give the trainings that had as many seconds as the reference."""
+    columns = {"epochs": "epochs", "clean": "clean"} | THREATS
+
+    def table(cell):
+        methods = cell.methods(at_equal_seconds=True)
+        if not methods:
+            return NOT_MEASURED.format("trainings at equal seconds")
+        methods = [REFERENCE, *methods] if REFERENCE in cell.methods() else methods
+        return cell_table(cell, f"As many seconds as {REFERENCE}", columns, methods=methods)
+
+    return _by_size(found, table)
+
+
+def seconds(found):
+    """Give what the trainings cost."""
+    columns = {"epochs": "epochs", "fit_cpu_seconds": "seconds of training", "attack_seconds": "seconds of attacks"}
+    return _by_size(found, lambda cell: cell_table(cell, "What it cost", columns, digits=0))
+
+
+def distances(found):
+    """Give the distance of the boundary in the worst direction, beside that of the 1-nearest-neighbor rule."""
+    columns = {
+        "l2_distance_mean": "mean L2 distance",
+        "l2_distance_median": "median",
+        "rho_mean": "rho",
+        "rho_median": "median rho",
+    }
+
+    def table(cell):
+        return cell_table(cell, "Distance of the boundary", columns) + "\n" + _bracket(cell)
+
+    return _by_size(found, table)
+
+
+def _bracket(cell):
+    if not cell.margin:
+        return NOT_MEASURED.format("the margin of the 1-nearest-neighbor rule")
+    means = [number(float(cell.margin[f"l2_margin_mean_{bound}"])) for bound in ("lower", "upper")]
+    medians = [number(float(cell.margin[f"l2_margin_median_{bound}"])) for bound in ("lower", "upper")]
+    above = [m for m in cell.methods() if cell.mean(m, "l2_distance_mean") > float(cell.margin["l2_margin_mean_upper"])]
+    return (
+        f"The 1-nearest-neighbor rule on the same {cell.margin['n_rows']} rows, of which it answers "
+        f"{share(cell.margin['clean'])} rightly: its mean margin lies between {means[0]} and {means[1]}, its median "
+        f"margin between {medians[0]} and {medians[1]}. Trainings whose mean distance is above this bracket: "
+        f"{listed(above) if above else 'none'}.\n"
+    )
+
+
+def crossings(found):
+    """Give how far the boundary is along rays that no attacker has chosen."""
+    columns = {
+        "crossing_random_q0.1": "random: first decile",
+        "crossing_random_q0.5": "median",
+        "crossing_random_censored_share": "none met",
+        "crossing_off_support_q0.1": "off-support: first decile",
+        "crossing_off_support_q0.5": "median",
+        "crossing_off_support_censored_share": "none met",
+    }
+    heads = ["training", "seeds", *columns.values()]
+
+    def cell_text(cell, method, measure):
+        return estimated(cell, method, measure, 3 if measure.endswith("share") else 1)
+
+    def table(cell):
+        rows = [
+            [method, str(cell.n_seeds(method)), *(cell_text(cell, method, measure) for measure in columns)]
+            for method in cell.methods()
+        ]
+        return rst_table(f"Distances along rays, {cell.n_train:,} training images.", heads, rows)
+
+    return _by_size(found, table)
+
+
+def confidence(found):
+    """Give how sure the networks are of images that are no digits."""
+    columns = {
+        "confidence_on_cifar10": "in [0, 1]",
+        "confidence_std_on_cifar10": "spread",
+        "confidence_on_cifar10_standardized": "standardized",
+        "confidence_std_on_cifar10_standardized": "spread",
+    }
+    return _by_size(found, lambda cell: cell_table(cell, "Mean top-class confidence on CIFAR-10 images", columns))
+
+
+def rows_and_pixels(found):
+    """Put the sizes side by side, and judge the first question."""
+    heads = ["images", "pixels", "training", "seeds", "epochs", "clean", "fooled, Linf 0.1", "fooled, L2 2"]
+    heads += ["union", "distance / D"]
+    columns = ("clean", "fooled_worst_case_linf_0.1", "fooled_worst_case_l2_2", "worst_case_union", "distance_in_d")
+    rows = [
+        [
+            *(f"{cell.n_train:,}", str(cell.side**2), method, str(cell.n_seeds(method))),
+            f"{cell.mean(method, 'epochs'):.0f}",
+            *(estimated(cell, method, measure) for measure in columns),
+        ]
+        for cell in found
+        for method in (PLAIN, REFERENCE, LABELED_ONLY)
+        if method in cell.methods()
+    ]
+    table = rst_table("The same trainings on fewer images and on smaller ones.", heads, rows)
+    return f"{table}\n{gains_judged(found)}"
+
+
+def rays_judged(found):
+    """Judge the second question."""
+    return crossings_judged(whole(found, FULL_SIZES[0]))
+
+
+def aims(found):
+    """Say which aims are met."""
+    return rst_table("Aims of this package, and what has been measured.", HEADS, aims_judged(found), css="aims")
+
+
+def cifar(found):
+    """Say what has been run on CIFAR-10."""
+    if (RESULTS / "paper_cifar.csv").exists():
+        return (
+            ".. benchmark-table:: paper_cifar.csv\n   :columns: model=training, n_seeds=seeds, clean, "
+            "worst_case_linf_2/255=Linf 2/255, worst_case_linf_4/255=Linf 4/255, worst_case_linf_8/255=Linf 8/255\n"
+            "   :where: measure=clean|worst_case_linf_2/255|worst_case_linf_4/255|worst_case_linf_8/255\n"
+            "   :pivot: measure, mean, std_error\n   :caption: CIFAR-10, 20,000 training images, ResNet9; ± is the "
+            "standard error over seeds.\n"
+        )
+    slices = sorted(path.name for path in RESULTS.glob("paper_cifar_slice_*_runs.csv"))
+    ran = f" A slice, which shows that all of it runs, is in ``{'``, ``'.join(slices)}``."
+    return "The full benchmark wants a GPU and is not measured yet." + (ran if slices else "") + "\n"
+
+
+def picture(function, alt):
+    """Return a picture that is drawn when the pages are built."""
+    return f".. plot::\n   :alt: {alt}\n\n   import paper_pictures\n\n   paper_pictures.{function}()\n"
+
+
+def picture_of_worst_case(found):
+    return picture(
+        "worst_case",
+        "Dots for each training, sorted by the union: clean accuracy, accuracy in the worst case by norm, the union.",
+    )
+
+
+def picture_of_distances(found):
+    return picture(
+        "distances",
+        "Dots for each training: distance of the boundary as a multiple of that of plain training, in the worst "
+        "direction, along random rays and along rays to off-support points.",
+    )
+
+
+def _by_size(found, part):
+    """Return a part for each full size that has been run."""
+    sizes = [whole(found, n) for n in FULL_SIZES]
+    return "\n".join(part(cell) for cell in sizes if cell is not None)
+
+
+PARTS = {
+    "seeds": seeds,
+    "tuning": tuning,
+    "worst-case": worst_case,
+    "picture-worst-case": picture_of_worst_case,
+    "recipe": lambda found: recipe(whole(found, FULL_SIZES[0])),
+    "equal-seconds": equal_seconds,
+    "distances": distances,
+    "crossings": crossings,
+    "picture-distances": picture_of_distances,
+    "rays-judged": rays_judged,
+    "rows-and-pixels": rows_and_pixels,
+    "confidence": confidence,
+    "seconds": seconds,
+    "aims": aims,
+    "cifar": cifar,
+}
+
+
+def page():
+    """Return all that the page includes."""
+    found = cells()
+    head = ".. Written by examples/benchmarks/readme_figures.py from the CSV files: do not edit.\n"
+    return head + "".join(f"\n.. begin {name}\n\n{part(found)}\n.. end {name}\n" for name, part in PARTS.items())

@@ -1,0 +1,166 @@
+"""What the paper's benchmarks say about its hypothesis, in words made from the figures.
+
+A prediction is judged by differences between runs with the same seed. It agrees with the figures if it holds in every
+seed, disagrees if it holds in none, and is mixed otherwise; below three seeds nothing is judged.
+"""
+
+import math
+
+from bench_paper_mnist import PLAIN, REFERENCE, SIDE
+from figure_text import count, listed, number, rst_table, signed
+from paper_runs import FULL_SIZES, LABELED_ONLY, THREATS, needs_adversary, whole
+
+LEAST_SEEDS = 3
+UNION = "worst_case_union"
+DIRECTIONS = {
+    "worst": ("l2_distance_mean",),
+    "random": ("crossing_random_q0.5", "crossing_random_q0.1"),
+    "off-support": ("crossing_off_support_q0.5", "crossing_off_support_q0.1"),
+}
+# How to measure vulnerability: in words, and whether it grows with the figure or falls.
+VULNERABILITY = {
+    "fooled_worst_case_linf_0.1": ("share of rightly answered rows fooled at Linf 0.1", 1),
+    "fooled_worst_case_l2_2": ("share of rightly answered rows fooled at L2 2", 1),
+    "distance_in_d": ("distance of the boundary in units of D", -1),
+}
+# What an eps allows grows with the number of pixels, whatever the network does: only distances are judged across them.
+COMPARABLE_ACROSS_PIXELS = ("distance_in_d",)
+
+
+def held(differences):
+    """Say in how many seeds a prediction holds, which is where the difference is positive."""
+    return f"in {int((differences > 0).sum())} of {len(differences)} seeds"
+
+
+def verdict(differences):
+    """Say in how many seeds a prediction holds, and what follows."""
+    n, n_held = len(differences), int((differences > 0).sum())
+    if n < LEAST_SEEDS:
+        return f"{held(differences)}, too few to judge" if n else "not measured yet"
+    word = "agrees" if n_held == n else "mixed" if n_held else "disagrees"
+    return f"{held(differences)}: {word}"
+
+
+def recipe(cell):
+    """Say which training stands best, by norm and in the union."""
+    methods = cell.methods()
+    best = {name: _best(cell, methods, name) for name in THREATS}
+    lines = [f"- {label}: {_standing(cell, best[name], name)}" for name, label in THREATS.items()]
+    gentle = _best(cell, filter(_is_gentle, methods), UNION)
+    lines.append(f"- union, without adversarial examples in training: {_standing(cell, gentle, UNION)}")
+    second = _best(cell, [method for method in methods if method != best[UNION]], UNION)
+    ahead = cell.differences(best[UNION], second, UNION)
+    return (
+        f"Largest mean accuracy in the worst case on {cell.n_train:,} images:\n\n"
+        + "\n".join(lines)
+        + f"\n\nThe recommendation is the training with the largest union: *{best[UNION]}*. It is ahead of the next, "
+        f"*{second}*, {held(ahead)}.\n"
+    )
+
+
+def recipe_in_short(cell):
+    """Say in one sentence which trainings have the largest union."""
+    best, gentle = (_best(cell, names, UNION) for names in (cell.methods(), filter(_is_gentle, cell.methods())))
+    return (
+        f"the largest union so far is that of {_standing(cell, best, UNION)}, without adversarial examples that of "
+        f"{_standing(cell, gentle, UNION)}"
+    )
+
+
+def _is_gentle(method):
+    return not needs_adversary(method)
+
+
+def _best(cell, methods, measure):
+    """Return the training with the largest mean; one that was not measured comes last."""
+    means = {method: cell.mean(method, measure) for method in methods}
+    return max(means, key=lambda method: -math.inf if math.isnan(means[method]) else means[method])
+
+
+def _standing(cell, method, measure):
+    return f"*{method}*, {number(cell.mean(method, measure))} ({count(cell.n_seeds(method), 'seed')})"
+
+
+def crossings_judged(cell):
+    """Judge whether the boundary moves away in all directions, or only in that of the attack."""
+    needed = {PLAIN, REFERENCE, LABELED_ONLY}
+    if not needed <= set(cell.methods()):
+        return f"Not measured yet: {listed(sorted(needed - set(cell.methods())))}.\n"
+    measures = compared(cell)
+    pairs = [(method, PLAIN) for method in cell.methods() if method != PLAIN] + [(REFERENCE, LABELED_ONLY)]
+    rows = [[*pair, *(_farther(cell, *pair, measure) for measure in measures.values())] for pair in pairs]
+    heads = ["training", "beside"]
+    heads += [f"{direction}, {_statistic(measure)}" for direction, measure in measures.items()]
+    caption = f"Ratio of distances, and in how many seeds the boundary is farther; {cell.name}."
+    return rst_table(caption, heads, rows) + "\n" + _rays_in_words(cell, measures)
+
+
+def compared(cell):
+    """Return by which measure each direction is compared: the first that is finite for all trainings."""
+    return {
+        direction: next((m for m in measures if all(cell.is_finite(name, m) for name in cell.methods())), measures[-1])
+        for direction, measures in DIRECTIONS.items()
+    }
+
+
+def _statistic(measure):
+    return {"q0.5": "median", "q0.1": "first decile"}.get(measure.rpartition("_")[2], "mean")
+
+
+def _farther(cell, one, other, measure):
+    ratio = cell.mean(one, measure) / cell.mean(other, measure)
+    return f"{number(ratio, 2)}, {held(cell.differences(one, other, measure))}"
+
+
+def _rays_in_words(cell, measures):
+    """Say which trainings move the boundary away everywhere, and what unlabeled points do at matched passes."""
+    farther = {
+        method: [bool((cell.differences(method, PLAIN, m) > 0).all()) for m in measures.values()]
+        for method in cell.methods()
+        if method != PLAIN and len(cell.differences(method, PLAIN, UNION))
+    }
+    everywhere = [method for method, is_farther in farther.items() if all(is_farther)]
+    traded = [method for method, is_farther in farther.items() if is_farther[0] and not all(is_farther)]
+    added = "; ".join(
+        f"{direction}: {verdict(cell.differences(REFERENCE, LABELED_ONLY, measure))}"
+        for direction, measure in measures.items()
+    )
+    return (
+        f"Farther than plain training in all three directions, in every seed: {_or_none(everywhere)}. Farther in the "
+        f"worst direction, but not in every seed in both of the others: {_or_none(traded)}.\n\n"
+        f"Do unlabeled points move the boundary away? At matched passes, *{REFERENCE}* beside *{LABELED_ONLY}*: "
+        f"{added}.\n"
+    )
+
+
+def _or_none(names):
+    return listed(names) if names else "none"
+
+
+def gains_judged(found):
+    """Judge whether vulnerability, and what unlabeled points add, grow as rows get fewer or pixels more."""
+    full = whole(found, FULL_SIZES[0])
+    fewest = next((cell for cell in found if cell.side == SIDE and cell.n_train < full.n_train), None)
+    smallest = next((cell for cell in found if cell.n_train == full.n_train and cell.side < SIDE), None)
+    fewer = "Not measured yet: fewer images.\n" if fewest is None else _judged_pair(fewest, full)
+    more = "Not measured yet: smaller images.\n"
+    if smallest is not None:
+        more = _judged_pair(full, smallest, COMPARABLE_ACROSS_PIXELS)
+    return f"**Fewer images.** {fewer}\n**More pixels.** {more}"
+
+
+def _judged_pair(sparse, dense, measures=tuple(VULNERABILITY)):
+    """Compare a cell in which data are sparser with one in which they are denser."""
+    lines = []
+    for measure in measures:
+        text, sign = VULNERABILITY[measure]
+        worse = sign * (sparse.values(PLAIN, measure) - dense.values(PLAIN, measure)).dropna()
+        means = f"{number(sparse.mean(PLAIN, measure))} against {number(dense.mean(PLAIN, measure))}"
+        lines.append(f"- Plain training is more vulnerable, by the {text} ({means}): {verdict(worse)}.")
+    for measure in measures:
+        text, sign = VULNERABILITY[measure]
+        gains = [-sign * cell.differences(REFERENCE, LABELED_ONLY, measure) for cell in (sparse, dense)]
+        means = " against ".join(signed(gain.mean()) for gain in gains)
+        more = verdict((gains[0] - gains[1]).dropna())
+        lines.append(f"- Unlabeled points protect more at as many passes, by the {text} ({means}): {more}.")
+    return f"{sparse.name} beside {dense.name}:\n\n" + "\n".join(lines) + "\n"
