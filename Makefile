@@ -9,12 +9,13 @@ SETUPTOOLS := $(shell sed -n '/^setuptools==/p' $(CONSTRAINTS))
 # A second thread only waits for the first on networks as small as those of the tests and the demo.
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
+DOCS_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench docs docs-check clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## Train a plain and a robust network on digits, attack both, print a table, save quickstart.png.
 	$(BIN)/python examples/plot_quickstart.py
@@ -29,9 +30,18 @@ lint: $(STAMP) ## Check style and formatting.
 bench: $(STAMP) ## Run the benchmarks that need no data file; BENCH names others.
 	for script in $(or $(BENCH),$(addprefix examples/benchmarks/bench_,fit.py defaults.py memory.py)); do $(BIN)/python $$script || exit 1; done
 
+# The gallery keeps its examples until they change; pages of the API are written anew, so that none outlives its name.
+docs: $(STAMP) ## Build the documentation in docs/_build/html, and run its examples; DOCS_JOBS processes, by default 2.
+	rm -rf docs/generated
+	$(BIN)/python -m sphinx -W --keep-going -q -j $(DOCS_JOBS) -b html -d docs/_build/doctrees docs docs/_build/html
+
+docs-check: docs ## Check all links of the built documentation, and look at it in a headless Chromium.
+	$(BIN)/python -m pytest -q -c docs/checks/pytest.ini --rootdir docs/checks docs/checks
+
 clean: ## Remove what was built, not .venv.
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage htmlcov quickstart.png
-	find skrobust tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
+	find skrobust tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes in alone and first: its exact pin alone decides which build that is. Building without isolation keeps a
 # second copy of it from being fetched for the build.
