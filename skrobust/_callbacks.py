@@ -99,15 +99,15 @@ class TrainingProgress(Callback):
 
     def on_train_begin(self, net, **kwargs):
         """Open the bar."""
-        self.n_done_ = 0
+        self.n_before_ = len(net.history)
         self.bar_ = tqdm.tqdm(total=self.n_epochs, desc="fit", unit="epoch")
 
     def on_epoch_end(self, net, **kwargs):
         """Show the terms of the epoch."""
         last = net.history[-1]
         self.bar_.set_postfix({label: f"{last[key]:.4f}" for key, label in self.SHOWN.items() if key in last})
-        self.n_done_ += 1
-        self.bar_.update(self.n_done_ - self.bar_.n)  # more than one if training goes on from a checkpoint
+        # More than one epoch if training goes on from a checkpoint, which comes after the bar was opened.
+        self.bar_.update(len(net.history) - self.n_before_ - self.bar_.n)
 
     def on_train_end(self, net, **kwargs):
         """Close the bar."""
@@ -137,3 +137,10 @@ class EpochLog(PrintLog):
     def table(self, row):
         """Return the line, with the header of its columns."""
         return super().table({**dict.fromkeys(self.columns), **row})
+
+    def state_dict(self):
+        """Return nothing: where training goes on from a checkpoint, the header is printed again."""
+        return {}
+
+    def load_state_dict(self, state):
+        """Do nothing."""

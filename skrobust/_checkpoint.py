@@ -144,7 +144,7 @@ def _read(path, device):
             payload = file.read()
         if header != HEADER or checksum != _checksum(payload):
             raise DamagedError
-        state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        state = torch.load(io.BytesIO(payload), map_location=_on(device), weights_only=True)
     except (OSError, DamagedError):
         raise DamagedError from None
     except Exception as error:  # what torch raises at files of others has no common type
@@ -152,6 +152,13 @@ def _read(path, device):
     if not (isinstance(state, dict) and set(state) == ENTRIES):
         raise DamagedError
     return state
+
+
+def _on(device):
+    """Return where torch is to load tensors: those that were on a GPU to a device of that kind, others stay."""
+    return lambda storage, place: (
+        storage if place == "cpu" else torch.serialization.default_restore_location(storage, str(device))
+    )
 
 
 def _checksum(data):
@@ -285,13 +292,21 @@ def _restore_net(net, saved):
     net.module_.load_state_dict(saved["weights"])
     for module, mode in zip(net.module_.modules(), saved["modes"], strict=True):
         module.training = mode
-    groups = net.optimizer_.param_groups
-    net.optimizer_.load_state_dict(unplain(saved["optimizer"]))
-    # Schedules hold on to the groups that were there when training began.
-    for group, loaded in zip(groups, net.optimizer_.param_groups, strict=True):
-        group.update(loaded)
-    net.optimizer_.param_groups = groups
+    _restore_optimizer(net.optimizer_, unplain(saved["optimizer"]))
     net.history[:] = unplain(saved["history"])
+
+
+def _restore_optimizer(optimizer, saved):
+    groups = optimizer.param_groups
+    optimizer.load_state_dict(saved)
+    # Schedules hold on to the groups that were there when training began.
+    for group, loaded in zip(groups, optimizer.param_groups, strict=True):
+        group.update(loaded)
+    optimizer.param_groups = groups
+    # torch makes all of the type of the parameters, which rounds otherwise than before.
+    params = [param for group in groups for param in group["params"]]
+    for index, values in saved["state"].items():
+        optimizer.state[params[index]].update({key: v for key, v in values.items() if isinstance(v, torch.Tensor)})
 
 
 def _callback_state(name, callback):

@@ -76,7 +76,15 @@ def described(value, within=()):
             return text(value, nested)
     if callable(value) and hasattr(value, "__qualname__"):
         return value.__qualname__
-    return f"{type(value).__qualname__}({nested(getattr(value, '__dict__', {}))})"
+    return f"{type(value).__qualname__}({nested(_attributes(value))})"
+
+
+def _attributes(value):
+    """Return the attributes of an object that tell what it is; of an estimator the parameters and what it learned."""
+    attributes = getattr(value, "__dict__", {})
+    if not hasattr(value, "get_params") or isinstance(value, type):
+        return attributes
+    return value.get_params(deep=False) | {name: attributes[name] for name in attributes if name[-1] == "_" != name[0]}
 
 
 def _listed(values, nested):

@@ -13,7 +13,7 @@ class NotPlainError(ValueError):
 
 
 def plain(value, name):
-    """Return a value with arrays as tensors and numbers of numpy as those of Python; tensors stay as they are.
+    """Return a value with arrays and numbers of numpy as tensors; all else stays as it is.
 
     Raises
     ------
@@ -24,13 +24,13 @@ def plain(value, name):
         return type(value)(plain(item, name) for item in value)
     if isinstance(value, dict) and type(value) in (dict, collections.OrderedDict):
         return {plain(key, name): plain(item, f"{name}[{key!r}]") for key, item in value.items()}
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
+        values = torch.from_numpy(np.frombuffer(value.tobytes(), np.uint8).copy())
         return {
             ARRAY: str(value.dtype),
-            "values": torch.from_numpy(np.frombuffer(value.tobytes(), np.uint8).copy()),
-            "shape": value.shape,
+            "values": values,
+            "shape": getattr(value, "shape", ()),
+            "is_array": isinstance(value, np.ndarray),
         }
     is_data = type(value) is torch.Tensor and not value.requires_grad
     if not (is_data or value is None or type(value) in (bool, int, float, str, bytes)):
@@ -48,5 +48,6 @@ def unplain(value):
     if type(value) is not dict:
         return value
     if ARRAY in value:
-        return np.frombuffer(value["values"].numpy(force=True).tobytes(), value[ARRAY]).reshape(value["shape"]).copy()
+        array = np.frombuffer(value["values"].numpy(force=True).tobytes(), value[ARRAY]).reshape(value["shape"])
+        return array.copy() if value["is_array"] else array[()]
     return {key: unplain(item) for key, item in value.items()}
