@@ -31,6 +31,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "myst_parser",
+    "architecture_maps",
     "benchmark_table",
     "mathml",
     "plain_types",
@@ -83,6 +84,11 @@ html_logo = html_favicon = "_static/favicon.svg"
 html_show_sourcelink = False
 html_copy_source = False
 html_context = {"default_mode": "auto"}
+# Pages without pages below them need no list of these.
+html_sidebars = {
+    page: []
+    for page in ("index", "getting_started", "comparison", "faq", "security", "contributing", "architecture", "changes")
+}
 html_theme_options = {
     "logo": {"text": "skrobust", "alt_text": ""},
     "show_nav_level": 1,

@@ -238,17 +238,17 @@ class BenchmarkTable(SphinxDirective):
         except TableError as error:
             raise self.error(f"benchmark-table {name}: {error}.") from error
         self.env.note_dependency(str(RESULTS / name))
-        node.insert(0, self._title(name))
         self.set_source_info(node)
-        return [node]
+        return [self._caption(name), node]
 
-    def _title(self, name):
-        """Return the caption, which ends in the name of the file."""
+    def _caption(self, name):
+        """Return what stands above the table, which ends in the name of the file."""
         words, messages = self.parse_inline(self.options.get("caption", ""))
         target = f"/{Path('..') / RESULTS.relative_to(RESULTS.parents[2]) / name}"
         label = nodes.literal(name, name)
         source = addnodes.download_reference("", "", label, refdoc=self.env.docname, reftarget=target)
-        return nodes.title("", "", *words, *messages, nodes.Text(" " if words else ""), source)
+        space = nodes.Text(" " if words else "")
+        return nodes.paragraph("", "", *words, *messages, space, source, classes=["benchmark-caption"])
 
 
 def setup(app):
