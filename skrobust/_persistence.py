@@ -69,7 +69,7 @@ def net_state(net):
     description = net_description(net)
     if is_as_named(net):
         return {**description, "weights": weights_of(net)}
-    return {**description, "module": None, "module_params": {}, "network": PickledNetwork(network_of(net))}
+    return {**description, "module": None, "network": PickledNetwork(network_of(net))}
 
 
 def net_description(net):
