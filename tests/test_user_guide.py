@@ -78,9 +78,6 @@ def test_defaults_in_the_prose_are_those_of_the_signature(path):
 
 
 def test_defaults_are_in_the_prose():
-    found = [
-        match
-        for path in [*GUIDE.glob("*.rst"), DOCS / "getting_started.rst"]
-        for match in DEFAULT.findall(path.read_text())
-    ]
-    assert {name for name, _ in found} >= {"smoothness", "unlabeled_radius", "neighbor_radius"}
+    pages = [*GUIDE.glob("*.rst"), DOCS / "getting_started.rst"]
+    found = {name for path in pages for name, _ in DEFAULT.findall(path.read_text(encoding="utf-8"))}
+    assert found >= {"smoothness", "unlabeled_radius", "neighbor_radius"}
