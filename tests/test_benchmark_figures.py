@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,9 @@ def test_aims_take_the_training_whose_worse_figure_is_best(benchmarks, tmp_path)
     bracket = benchmarks("paper_aims").distance_over_bracket
     assert np.isnan(bracket(cell, "plain"))
     assert bracket(dataclasses.replace(cell, margin=margins), "plain") == pytest.approx(0.5)
+
+
+def test_links_of_the_readme_lead_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(links) > 5
+    assert [link for link in links if not (ROOT / link).exists()] == []

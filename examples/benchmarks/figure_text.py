@@ -43,8 +43,8 @@ def markdown_table(heads, rows):
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def rst_table(caption, heads, rows, *, css="benchmark figures"):
-    """Return a table of reStructuredText; the classes are those of tables of numbers, whose lines are not broken."""
+def rst_table(caption, heads, rows, *, css="figures"):
+    """Return a table of reStructuredText; its class is that of tables of numbers."""
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([heads, *rows])
     body = "".join(f"   {line}\n" for line in lines.getvalue().splitlines())
