@@ -62,8 +62,8 @@ MODULES = {
     "classifier": Box(404, 44, 238, 56, "OffSupportRobustClassifier", "the scikit-learn face", FACE),
     "io": module(660, 44, 80, "io", "files"),
     "training": Box(476, 170, 264, 76, "training", "objective, network in skorch,\ncheckpoints: all private", TRAINING),
-    "datasets": module(476, 326, 112, "datasets", "to try it on"),
-    "model_selection": module(612, 326, 128, "model_selection", "folds, choice"),
+    "datasets": module(476, 326, 100, "datasets", "to try it on"),
+    "model_selection": module(602, 326, 138, "model_selection", "folds, choice"),
     "pieces": Box(20, 424, 720, 112, "pieces in torch, each on its own", "", PIECES, "group"),
     **{name: module(32 + 101 * i, 466, 92, name, "", 50) for i, name in enumerate(PIECES)},
 }
@@ -77,8 +77,8 @@ ARROWS = {
     ("classifier", "torchify"): [(440, 100), (440, 354), (370, 354)],
     ("classifier", "training"): [(560, 100), (560, 170)],
     ("io", "training"): [(700, 100), (700, 170)],
-    ("training", "pieces"): [(600, 246), (600, 424)],
-    ("datasets", "pieces"): [(532, 382), (532, 424)],
+    ("training", "pieces"): [(589, 246), (589, 424)],
+    ("datasets", "pieces"): [(526, 382), (526, 424)],
 }
 MODULE_HEADS = [(20, 24, "How easily is it fooled?"), (404, 24, "One that is harder to fool")]
 
@@ -97,7 +97,7 @@ def steps(y, boxes):
 TRAIN, TRAIN_ARROWS = steps(
     44,
     [
-        ("rows", "labeled, as tensors,\nin batches", "data"),
+        ("rows", "batches of tensors,\nlabeled", "data"),
         ("augmented", "images moved,\nmirrored, erased", "augment"),
         ("anchors", "rows, moved rows,\nunlabeled points", "adversary", "unlabeled"),
         ("neighbors", "what the penalty\nneeds beside them", "penalties"),
@@ -107,7 +107,7 @@ TRAIN, TRAIN_ARROWS = steps(
 ASK, ASK_ARROWS = steps(
     228,
     [
-        ("classifier", "yours, fitted, alone\nor in a Pipeline"),
+        ("classifier", "fitted, alone or\nin a Pipeline"),
         ("copy in torch", "with gradients,\nwhere there are any", "torchify"),
         ("changed rows", "by many attacks, as\nfar as is allowed", "attacks"),
         ("judgement", "by your predict,\nin the units of X", "attacks"),
@@ -173,6 +173,17 @@ def draw(name, text, api):
     return f'<div class="architecture-map">{"".join(parts)}</div>'
 
 
+class architecture_map(nodes.General, nodes.Element):  # noqa: N801
+    """A map in a page, drawn when the page is written."""
+
+
+def visit_map(translator, node):
+    """Write a map."""
+    api = translator.builder.get_relative_uri(translator.builder.current_docname, "api")
+    translator.body.append(draw(node["name"], node["alt"], api))
+    raise nodes.SkipNode
+
+
 class ArchitectureMap(SphinxDirective):
     """The directive ``architecture-map``."""
 
@@ -186,11 +197,11 @@ class ArchitectureMap(SphinxDirective):
             raise self.error(f"architecture-map {name}: there are {', '.join(MAPS)}.")
         if "alt" not in self.options:
             raise self.error(f"architecture-map {name}: say in :alt: what it shows.")
-        api = self.env.app.builder.get_relative_uri(self.env.docname, "api")
-        return [nodes.raw("", draw(name, self.options["alt"], api), format="html")]
+        return [architecture_map("", name=name, alt=" ".join(self.options["alt"].split()))]
 
 
 def setup(app):
     """Register with Sphinx."""
+    app.add_node(architecture_map, html=(visit_map, None))
     app.add_directive("architecture-map", ArchitectureMap)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

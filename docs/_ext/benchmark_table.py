@@ -36,6 +36,7 @@ A comma within an item asks for quotes around it: ``:columns: method, "seconds=s
 
 import csv
 import math
+import os
 import re
 from pathlib import Path
 
@@ -244,7 +245,7 @@ class BenchmarkTable(SphinxDirective):
     def _caption(self, name):
         """Return what stands above the table, which ends in the name of the file."""
         words, messages = self.parse_inline(self.options.get("caption", ""))
-        target = f"/{Path('..') / RESULTS.relative_to(RESULTS.parents[2]) / name}"
+        target = f"/{os.path.relpath(RESULTS / name, self.env.srcdir)}"
         label = nodes.literal(name, name)
         source = addnodes.download_reference("", "", label, refdoc=self.env.docname, reftarget=target)
         space = nodes.Text(" " if words else "")
