@@ -137,7 +137,7 @@ curves = [
     for way in ways
 ]
 display = BoundaryDistanceDisplay(curves, xlabel="distance (L2, in units of X)").plot(xscale="linear")
-display.ax_.set_title(f"{N_ROWS} rows of {N_COLUMNS} columns: share of unseen rows farther from the boundary")
+display.ax_.set_title(f"{N_ROWS} rows, {N_COLUMNS} columns: all unseen rows that were attacked")
 plt.show()
 
 # %%
@@ -147,8 +147,8 @@ plt.show()
 #   data as columns are added, in raw units and even more so in units of D. More rows push it away again, with all
 #   columns still there.
 # - Accuracy goes the same way: what makes the plain network easy to fool also makes it err.
-# - With smoothness the boundary keeps most of its distance. There is next to no gain in the plane, and a large one where
-#   rows are few for their columns.
+# - With smoothness the boundary keeps most of its distance. There is next to no gain in the plane, and a large one
+#   where rows are few for their columns.
 # - It takes no unlabeled points: smoothness around labeled rows alone does about as well, if the network evaluates as
 #   many points and the neighbors are as far away. What counts here is that points outside the support are looked at,
 #   whether they are called unlabeled points or neighbors.
