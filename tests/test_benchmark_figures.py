@@ -92,10 +92,10 @@ def test_aims_take_the_training_whose_worse_figure_is_best(benchmarks, tmp_path)
     )
     (cell,) = runs.cells(tmp_path)
     aim = benchmarks("paper_aims").Aim("both", 10_000, {"clean": 0.65, "worst_case_l2_2": 0.65})
-    line = aim.line(cell)
-    assert line[2:] == ["smoothness", "3", ".700; .600", ".650; .650", "+.050; \N{MINUS SIGN}.050", "missed"]
+    minus = "\N{MINUS SIGN}"
+    assert aim.line(cell)[1:] == ["smoothness (3 seeds)", f".700 of .650 (+.050); .600 of .650 ({minus}.050)", "missed"]
     with_adversary = dataclasses.replace(aim, may_use_adversary=True)
-    assert with_adversary.line(cell)[2] == "pgd-7"
+    assert with_adversary.line(cell)[1] == "pgd-7 (3 seeds)"
     assert with_adversary.line(cell)[-1] == "met"
     assert aim.line(None)[-1] == "not measured"
     margins = {"l2_margin_mean_upper": "1.5"}

@@ -43,9 +43,9 @@ def markdown_table(heads, rows):
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def rst_table(caption, heads, rows, *, css="figures"):
+def rst_table(caption, heads, rows, *, css="figures", widths="auto"):
     """Return a table of reStructuredText; its class is that of tables of numbers."""
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([heads, *rows])
     body = "".join(f"   {line}\n" for line in lines.getvalue().splitlines())
-    return f".. csv-table:: {caption}\n   :class: {css}\n   :widths: auto\n   :header-rows: 1\n\n{body}"
+    return f".. csv-table:: {caption}\n   :class: {css}\n   :widths: {widths}\n   :header-rows: 1\n\n{body}"

@@ -192,7 +192,9 @@ def rays_judged(found):
 
 def aims(found):
     """Say which aims are met."""
-    return rst_table("Aims of this package, and what has been measured.", HEADS, aims_judged(found), css="aims")
+    return rst_table(
+        "Aims of this package, and what has been measured.", HEADS, aims_judged(found), css="aims", widths="36 20 26 18"
+    )
 
 
 def cifar(found):

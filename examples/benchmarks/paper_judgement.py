@@ -91,7 +91,7 @@ def crossings_judged(cell):
     rows = [[*pair, *(_farther(cell, *pair, measure) for measure in measures.values())] for pair in pairs]
     heads = ["training", "beside"]
     heads += [f"{direction}, {_statistic(measure)}" for direction, measure in measures.items()]
-    caption = f"Ratio of distances, and in how many seeds the boundary is farther; {cell.name}."
+    caption = f"Ratio of distances (in how many seeds the boundary is farther), {cell.name}."
     return rst_table(caption, heads, rows) + "\n" + _rays_in_words(cell, measures)
 
 
@@ -109,7 +109,8 @@ def _statistic(measure):
 
 def _farther(cell, one, other, measure):
     ratio = cell.mean(one, measure) / cell.mean(other, measure)
-    return f"{number(ratio, 2)}, {held(cell.differences(one, other, measure))}"
+    differences = cell.differences(one, other, measure)
+    return f"{number(ratio, 2)} ({(differences > 0).sum()} of {len(differences)})"
 
 
 def _rays_in_words(cell, measures):
