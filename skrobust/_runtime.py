@@ -196,11 +196,14 @@ def explained_out_of_memory(estimator):
     except RuntimeError as error:  # torch.OutOfMemoryError is one
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise
-        raise MemoryError(
+        explained = MemoryError(
             f"device={estimator.device!r} ran out of memory with batch_size={estimator.batch_size}: lower batch_size, "
             f"n_unlabeled or n_neighbors (a pass holds up to {_rows_of_a_pass(estimator)} rows, batch_size * (1 + "
             f"n_unlabeled{'' if estimator.adversary is None else ' + 1 adversarial'}) * (1 + n_neighbors))."
-        ) from error
+        )
+        for note in getattr(error, "__notes__", []):
+            explained.add_note(note)
+        raise explained from error
 
 
 def _rows_of_a_pass(estimator):
