@@ -12,6 +12,10 @@ from skrobust.adversary import resolve_adversary
 from skrobust.penalties import ALL, Neighborhood, resolve_neighbors, resolve_penalty
 from skrobust.unlabeled import FromGenerator, Mixture, Pool, Support, prepared_sampler, resolve_sampler
 
+# Anchors that are drawn if all rows fit into one batch, unless there are more rows than that: a batch_size that only
+# says "all rows", such as 10**9, must not ask for as many points.
+MOST_ANCHORS = 4096
+
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -99,7 +103,7 @@ def _anchors(setting, penalty, adversary, unlabeled, generator):
         "sampler": sampler,
         "n_unlabeled": estimator.n_unlabeled if "unlabeled" in kinds else 0,
         "radius": estimator.unlabeled_radius,
-        "full_batch": batch_size if n_rows <= batch_size else None,
+        "full_batch": min(batch_size, max(n_rows, MOST_ANCHORS)) if n_rows <= batch_size else None,
         "projection": torch.randn(n_features, generator=generator, device=place.device, dtype=place.float_type),
     }
 

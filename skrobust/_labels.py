@@ -25,6 +25,25 @@ def plain_labels(y):
     return plain if plain.dtype.kind in "biuf" else y
 
 
+def check_sortable(y):
+    """Check that labels, where they are Python objects, are there and of kinds that have an order.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, or words and numbers stand beside each other.
+    """
+    labels = y.tolist() if y.dtype == object else []
+    if any(label is None or label != label for label in labels):  # only NaN differs from itself
+        raise ValueError("y has missing labels (None or NaN): leave these rows out, or pass them as X_unlabeled.")
+    try:
+        sorted(labels)
+    except TypeError as error:
+        raise ValueError(
+            f"y has labels that cannot be sorted ({error}): give labels of one kind, such as words alone."
+        ) from error
+
+
 def check_two_classes(classes):
     """Check that there is something to tell apart.
 
@@ -89,7 +108,8 @@ def class_weighted(weight, class_weight, classes, codes):
     """Return row weights multiplied by class weights, with mean 1, or None if all are equal."""
     if class_weight is None:
         return weight
-    per_class = compute_class_weight(class_weight, classes=classes, y=classes[codes], sample_weight=weight)
+    with np.errstate(all="ignore"):  # a class of no weight to speak of is told apart below
+        per_class = compute_class_weight(class_weight, classes=classes, y=classes[codes], sample_weight=weight)
     used = per_class[codes]
     if not (np.isfinite(per_class).all() and (per_class >= 0).all() and used.any()):
         raise ValueError(

@@ -9,9 +9,11 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
 
-from skrobust._labels import label_array, marked_unlabeled, normalized, plain_labels
+from skrobust._labels import check_sortable, label_array, marked_unlabeled, normalized, plain_labels
 
 FLOATS = (np.float64, np.float32)
+# Largest number whose squares can be summed over any rows in double precision.
+LARGEST = 1e150
 # Standard deviations of raw columns that differ by more than this call for a scaler; the pixels of images and the
 # leading principal components of the usual data sets stay below it.
 SPREAD = 10.0
@@ -73,6 +75,7 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
         fitted_shape = estimator.net_.row_shape
         check_same_shape(row_shape, fitted_shape, name="X", others="the classifier was fitted on images")
     X, y = validate_data(estimator, X, label_array(y), dtype=FLOATS, reset=reset)
+    _check_size(X)
     y, weight = column_or_1d(y), None
     if sample_weight is not None:
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -87,6 +90,7 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
             f"unlabeled_label={estimator.unlabeled_label!r}, and give them sample_weight."
         )
     y = plain_labels(y)
+    check_sortable(y)
     check_classification_targets(y)
     mean_weight = 1.0 if weight is None else float(weight.mean())
     return TrainingData(X, y, normalized(weight), mean_weight, pool, pool_weight, row_shape)
@@ -166,6 +170,16 @@ def warn_about_spread(std):
             "times their median, but the training noise is the same in every column: put a StandardScaler before this "
             "classifier in a Pipeline, or set noise_units='std'.",
             stacklevel=5,
+        )
+
+
+def _check_size(X):
+    """Check that squares of numbers are still numbers."""
+    largest = float(max(-X.min(), X.max()))
+    if largest > LARGEST:
+        raise ValueError(
+            f"X has values up to {largest:.3g}, whose squares are too large for floating point numbers: divide X by a "
+            "constant."
         )
 
 

@@ -193,8 +193,10 @@ class Moments:
         X = np.asarray(X, dtype=np.float64)
         weight = np.ones(len(X)) if weight is None else np.asarray(weight, dtype=np.float64)
         total = weight.sum()
-        mean = weight @ X / total
-        return cls(float(total), mean, weight @ np.square(X - mean), X.min(axis=0), X.max(axis=0))
+        with np.errstate(over="ignore", invalid="ignore"):  # activations of a network that diverges, which says so
+            mean = weight @ X / total
+            squares = weight @ np.square(X - mean)
+        return cls(float(total), mean, squares, X.min(axis=0), X.max(axis=0))
 
     def scaled(self, factor):
         """Return the moments of the same rows with all weights multiplied by a factor."""

@@ -1,6 +1,8 @@
 """Data sets: MNIST and CIFAR-10 as images, foreign images made to fit, and classes whose best boundary is known."""
 
+import contextlib
 import io
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -40,7 +42,7 @@ def fetch_mnist(path=None, *, data_home=None):
     Raises
     ------
     ValueError
-        If the file lacks an array.
+        If the file lacks an array, is damaged, or holds something else than labeled images.
 
     References
     ----------
@@ -63,7 +65,9 @@ def fetch_mnist(path=None, *, data_home=None):
         return _from_openml("mnist_784", 60_000, (28, 28), names, data_home)
     arrays = _arrays(path, ["X_train", "y_train", "X_test", "y_test"], {"X_train": "x_train", "X_test": "x_test"})
     images = {part: arrays[f"X_{part}"] for part in PARTS}
-    return _bunch(images, {part: arrays[f"y_{part}"] for part in PARTS}, names)
+    for part in PARTS:
+        _check_images(path, part, images[part])
+    return _local_bunch(path, images, {part: arrays[f"y_{part}"] for part in PARTS}, names)
 
 
 def fetch_cifar10(path=None, *, data_home=None):
@@ -88,7 +92,7 @@ def fetch_cifar10(path=None, *, data_home=None):
     Raises
     ------
     ValueError
-        If the file lacks an array.
+        If the file lacks an array, is damaged, or holds something else than labeled images.
     ImportError
         If Pillow is not installed.
 
@@ -107,8 +111,10 @@ def fetch_cifar10(path=None, *, data_home=None):
     if path is None:
         return _from_openml("CIFAR_10", 50_000, (3, 32, 32), names, data_home)
     arrays = _arrays(path, [f"{name}_{part}" for part in PARTS for name in ("jpeg", "offsets", "y")], {})
-    images = {part: _decoded(arrays[f"jpeg_{part}"], arrays[f"offsets_{part}"]) for part in PARTS}
-    return _bunch(images, {part: arrays[f"y_{part}"] for part in PARTS}, names)
+    decode = _jpeg_decoder()
+    with _explained(path):
+        images = {part: _decoded(decode, arrays[f"jpeg_{part}"], arrays[f"offsets_{part}"]) for part in PARTS}
+    return _local_bunch(path, images, {part: arrays[f"y_{part}"] for part in PARTS}, names)
 
 
 def _from_openml(name, n_train, image_shape, target_names, data_home):
@@ -125,15 +131,58 @@ def _from_openml(name, n_train, image_shape, target_names, data_home):
 
 def _arrays(path, names, other_names):
     """Return arrays of an npz file by name; `other_names` maps some of them to what they are also called."""
-    with np.load(path, allow_pickle=False) as archive:
-        found = {name: name if name in archive else other_names.get(name, name) for name in names}
-        missing = sorted(name for name, stored in found.items() if stored not in archive)
-        if missing:
-            raise ValueError(
-                f"path={str(path)!r} has no {', '.join(missing)} but {sorted(archive.files)}: give an npz file with "
-                f"the arrays {', '.join(names)}."
-            )
-        return {name: archive[stored] for name, stored in found.items()}
+    with _explained(path), np.load(path, allow_pickle=False) as archive:
+        stored = {name: archive.get(name, archive.get(other_names.get(name))) for name in names}
+        present = sorted(archive.files)
+    missing = sorted(name for name, array in stored.items() if array is None)
+    if missing:
+        raise ValueError(
+            f"path={str(path)!r} has no {', '.join(missing)} but {present}: give an npz file with the arrays "
+            f"{', '.join(names)}."
+        )
+    return stored
+
+
+@contextlib.contextmanager
+def _explained(path):
+    """Within this context, whatever a damaged file makes its readers raise is a ValueError that says so."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # zipfile, zlib, numpy and Pillow have some twenty ways to stumble
+        raise ValueError(
+            f"path={str(path)!r} is no npz file of images, or is damaged ({type(error).__name__}): get it anew."
+        ) from error
+
+
+def _local_bunch(path, images, y, target_names):
+    """Return images and labels of a local file; the labels are checked."""
+    for part in PARTS:
+        _check_labels(path, part, y[part], len(images[part]), len(target_names))
+    return _bunch(images, y, target_names)
+
+
+def _check_images(path, part, images):
+    if images.ndim != 3 or images.dtype.kind not in "uif" or not _is_in_range(images):
+        raise ValueError(
+            f"path={str(path)!r} has X_{part} of shape {images.shape} and type {images.dtype}, which are no images: "
+            "store 8-bit integers, or floating point numbers in [0, 1], of shape (n, height, width)."
+        )
+
+
+def _check_labels(path, part, y, n_images, n_classes):
+    is_label = y.dtype.kind in "uif" and bool(np.isin(y, np.arange(n_classes)).all())
+    if y.size != n_images or not is_label:
+        raise ValueError(
+            f"path={str(path)!r} has y_{part} of shape {y.shape} and type {y.dtype} for {n_images} images: store one "
+            f"label from 0 to {n_classes - 1} for each."
+        )
+
+
+def _is_in_range(images):
+    brightest = 1 if images.dtype.kind == "f" else BRIGHTEST
+    return not images.size or bool(images.min() >= 0 and images.max() <= brightest)
 
 
 def _bunch(images, y, target_names):
@@ -142,14 +191,24 @@ def _bunch(images, y, target_names):
     return Bunch(**data, target_names=target_names)
 
 
-def _decoded(jpeg, offsets):
-    """Return images of shape (n, 3, height, width), uint8, from their bytes as JPEG."""
+def _jpeg_decoder():
+    """Return a function from the bytes of a JPEG image to its pixels, an array of shape (height, width, 3)."""
     try:
         from PIL import Image
     except ImportError as error:
         raise ImportError("path has images as JPEG bytes, which need Pillow: pip install pillow.") from error
+
+    def decode(stream):
+        # Of the many formats that Pillow would try on the bytes of others, only the one that they should have.
+        return np.asarray(Image.open(io.BytesIO(stream), formats=["JPEG"]).convert("RGB"))
+
+    return decode
+
+
+def _decoded(decode, jpeg, offsets):
+    """Return images of shape (n, 3, height, width), uint8, from their bytes as JPEG."""
     pairs = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
-    images = [np.asarray(Image.open(io.BytesIO(jpeg[i:j].tobytes())).convert("RGB")) for i, j in pairs]
+    images = [decode(jpeg[i:j].tobytes()) for i, j in pairs]
     return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
 
 
@@ -158,7 +217,8 @@ def _unit_range(images):
     images = np.asarray(images)
     if images.dtype.kind in "iu":
         return images.astype(np.float32) / np.float32(BRIGHTEST)
-    return images.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # an infinity is out of range, which is checked where a range is wanted
+        return images.astype(np.float32, copy=False)
 
 
 def adapt_images(images, image_shape, *, normalize="range", reference=None, clip=True):
@@ -209,6 +269,9 @@ def adapt_images(images, image_shape, *, normalize="range", reference=None, clip
 
 def _as_tensor(images, parameter):
     """Return checked images as a Tensor of shape (n, channels, height, width), float32 in [0, 1]."""
+    images = np.asarray(images)
+    if images.dtype.kind not in "uifb":
+        raise ValueError(f"{parameter} hold {images.dtype}, which are no pixels: give numbers in [0, 1].")
     images = _unit_range(images)
     if images.ndim not in (3, 4) or not images.size:
         raise ValueError(
@@ -299,7 +362,7 @@ def make_spheres(n_samples=1000, n_features=2, *, factor=1.3, random_state=None)
     Raises
     ------
     ValueError
-        If `factor` is not above 1.
+        If `factor` is not above 1, or a count is none.
 
     References
     ----------
@@ -314,8 +377,11 @@ def make_spheres(n_samples=1000, n_features=2, *, factor=1.3, random_state=None)
     >>> np.linalg.norm(X[y == 1], axis=1).round(3)
     array([1.3, 1.3, 1.3])
     """
-    if not factor > 1:
+    if not isinstance(factor, Real) or not 1 < factor < np.inf:
         raise ValueError(f"factor={factor!r} must be above 1: the inner sphere has the radius 1.")
+    for name, count, least in (("n_samples", n_samples, 0), ("n_features", n_features, 1)):
+        if not isinstance(count, Integral) or count < least:
+            raise ValueError(f"{name}={count!r} must be a whole number, {least} or more.")
     rng = check_random_state(random_state)
     y = rng.permutation(np.arange(n_samples) % 2)
     direction = rng.normal(size=(n_samples, n_features))

@@ -356,16 +356,24 @@ def _column(column, is_numeric):
 
 
 def _learn_units(X, is_known, units):
-    reach = np.nanmax(X, axis=0) - np.nanmin(X, axis=0)
-    if units == "std":
-        scale = np.nanstd(X, axis=0)
-    elif units == "iqr":
-        scale = np.subtract(*np.nanpercentile(X, (75, 25), axis=0))
-    else:
-        scale = reach
+    with np.errstate(over="ignore", invalid="ignore"):
+        reach = np.nanmax(X, axis=0) - np.nanmin(X, axis=0)
+        scale = UNITS_OF[units](X)
+    if not np.isfinite(scale).all():
+        raise ValueError(
+            f"X_reference has values up to {np.nanmax(np.abs(X)):.3g}, of which units={units!r} cannot be computed: "
+            "divide X by a constant."
+        )
     # The standard deviation of a constant may be what rounding leaves of it.
     return np.where(is_known & (reach > 0), scale, 0)
 
 
 def _learn_bounds(X, is_known):
     return np.where(is_known, np.nanmin(X, axis=0), -np.inf), np.where(is_known, np.nanmax(X, axis=0), np.inf)
+
+
+UNITS_OF = {
+    "std": lambda X: np.nanstd(X, axis=0),
+    "iqr": lambda X: np.subtract(*np.nanpercentile(X, (75, 25), axis=0)),
+    "range": lambda X: np.nanmax(X, axis=0) - np.nanmin(X, axis=0),
+}

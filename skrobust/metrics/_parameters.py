@@ -98,7 +98,7 @@ def check_weight(sample_weight, n_rows):
     """
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    weight = _as_numbers(sample_weight)
     if weight.shape != (n_rows,):
         raise ValueError(f"sample_weight has the shape {weight.shape}, but X has {n_rows} rows: give one per row.")
     if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
@@ -107,6 +107,13 @@ def check_weight(sample_weight, n_rows):
             "not negative, and not all 0."
         )
     return weight
+
+
+def _as_numbers(sample_weight):
+    try:
+        return np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight does not hold numbers ({error}): give one number per row.") from error
 
 
 def check_count(name, value):

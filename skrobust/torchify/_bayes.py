@@ -8,7 +8,7 @@ from torch import nn
 
 from skrobust.torchify._discrete import Threshold
 from skrobust.torchify._parts import float64, linear
-from skrobust.torchify._registry import builtin
+from skrobust.torchify._registry import NotConvertibleError, builtin
 
 
 class Gaussians(nn.Module):
@@ -43,6 +43,8 @@ class Gaussians(nn.Module):
 @builtin(GaussianNB)
 def convert_gaussian_nb(fitted):
     """Return the joint log-likelihood of the classes."""
+    if not (fitted.var_ > 0).all():
+        raise NotConvertibleError(fitted, reason="where a variance is 0, for its own answers are then no numbers")
     constants = np.log(fitted.class_prior_) - np.log(2 * np.pi * fitted.var_).sum(axis=1) / 2
     return Gaussians(fitted.theta_, fitted.var_**-0.5, constants)
 
