@@ -5,8 +5,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sphinx_gallery.sorting import ExplicitOrder, FileNameSortKey  # noqa: F401
-
 import skrobust
 
 HERE = Path(__file__).parent
@@ -62,6 +60,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"benchmarks",
+    "within_subsection_order": "gallery_order.ReadingOrder",
     "abort_on_example_error": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skrobust",),

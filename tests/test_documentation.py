@@ -10,6 +10,7 @@ from pathlib import Path
 
 import architecture_maps as maps
 import benchmark_table
+import gallery_order
 import mathml
 import plain_types
 import public_names
@@ -232,6 +233,20 @@ def test_lines_of_a_displayed_block(source, latex):
 )
 def test_types_are_plain_text(line, plain):
     assert plain_types.escaped(line) == plain
+
+
+# ---- The gallery
+
+
+def test_the_gallery_begins_with_the_quick_start_and_ends_with_what_it_does_not_know():
+    key = gallery_order.ReadingOrder("")
+    names = ["plot_b.py", "plot_hypothesis.py", "plot_a.py", "plot_quickstart.py"]
+    assert sorted(names, key=key) == ["plot_quickstart.py", "plot_hypothesis.py", "plot_a.py", "plot_b.py"]
+
+
+def test_every_example_is_in_the_order_of_the_gallery():
+    names = {path.stem.removeprefix("plot_") for path in DOCS.parent.glob("examples/plot_*.py")}
+    assert names <= set(gallery_order.ORDER)
 
 
 # ---- The map

@@ -108,7 +108,7 @@ ASK, ASK_ARROWS = steps(
     228,
     [
         ("classifier", "fitted, alone or\nin a Pipeline"),
-        ("copy in torch", "with gradients,\nwhere there are any", "torchify"),
+        ("copy in torch", "with gradients,\nif there are any", "torchify"),
         ("changed rows", "by many attacks, as\nfar as is allowed", "attacks"),
         ("judgement", "by your predict,\nin the units of X", "attacks"),
         ("score", "what share stands;\nreport, pictures", "metrics", "inspection"),
