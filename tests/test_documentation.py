@@ -321,10 +321,10 @@ def test_arrows_begin_and_end_at_their_boxes(key):
 
 @pytest.mark.parametrize("name", maps.MAPS)
 def test_texts_of_the_map_fit_into_their_boxes(name):
-    """A bold letter of 14 px is about 9 px wide, another of 12 px about 6.5 px."""
+    """A bold letter of 13 px is about 8.5 px wide, another of 12 px about 6.5 px."""
     for box in maps.MAPS[name][0]:
         assert box.x + box.width <= maps.WIDTH
-        assert len(box.name) * 9 <= box.width
+        assert len(box.name) * 8.5 <= box.width
         assert all(len(line) * 6.5 <= box.width for line in box.text.split("\n"))
 
 
