@@ -17,3 +17,22 @@ class ModelFileError(ValueError):
     ...         print("refused:", "File is not a zip file" in str(error))
     refused: True
     """
+
+
+class ExportError(ValueError):
+    """A fitted estimator cannot be exported, or the exported model does not answer as it does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import OneHotEncoder
+    >>> from skrobust import OffSupportRobustClassifier, io
+    >>> X, y = np.array([["a"], ["b"]] * 5), [0, 1] * 5
+    >>> clf = make_pipeline(OneHotEncoder(sparse_output=False), OffSupportRobustClassifier(max_epochs=1)).fit(X, y)
+    >>> try:
+    ...     io.export_onnx(clf, "letters.onnx", X)
+    ... except io.ExportError as error:
+    ...     print("refused:", "holds text" in str(error))
+    refused: True
+    """
