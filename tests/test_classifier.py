@@ -6,6 +6,7 @@ import gc
 import pickle
 import random
 import weakref
+from contextlib import nullcontext
 
 import joblib
 import numpy as np
@@ -26,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 
-from skrobust import _objective
+from skrobust import _objective, make_robustness_scorer
 from skrobust.modules import MLP
 from skrobust.unlabeled import Extrapolation, Uniform
 
@@ -133,7 +134,9 @@ def test_copies_of_a_fitted_classifier_predict_the_same_and_train_on(quick, blob
     assert_same_predictions(loaded, clf, X)
     assert loaded.history_ == clf.history_
     before = clf.predict_proba(X)
-    assert loaded.partial_fit(X, y).n_iter_ == 4
+    told = pytest.warns(UserWarning, match="The optimizer was not saved") if dump != "deepcopy" else nullcontext()
+    with told:
+        assert loaded.partial_fit(X, y).n_iter_ == 4
     assert loaded.fit(X, y).n_iter_ == 7
     assert not np.array_equal(loaded.predict_proba(X), before)
     np.testing.assert_array_equal(clf.predict_proba(X), before)
@@ -898,6 +901,54 @@ def test_early_stopping_waits_for_the_learning_rate_to_rise(quick, blobs):
     assert clf.n_iter_ == 12, "the first quarter of the epochs passes whatever the score"
 
 
+@pytest.mark.parametrize("every", [1, 2, 3, 7, 100])
+def test_held_out_rows_are_scored_every_k_epochs_and_after_the_last(quick, blobs, every):
+    calls = []
+    params = {"scoring": lambda *args: calls.append(1) or len(calls), "max_epochs": 8}
+    clf = quick(early_stopping=True, validation_every=every, **params).fit(*blobs)
+    scored = [epoch["epoch"] for epoch in clf.history_ if "valid_score" in epoch]
+    assert scored == sorted({*range(every, 9, every), 8})
+    assert len(calls) == len(scored), "nothing is scored in between"
+
+
+@pytest.mark.parametrize(("every", "n_epochs"), [(1, 6), (2, 8), (3, 9), (5, 10), (20, 20)])
+def test_patience_counts_epochs_however_often_they_are_scored(quick, blobs, every, n_epochs):
+    """The score rises for the first time where it is first known; the first score 5 epochs later ends training."""
+    params = {"scoring": lambda *args: 0.5, "max_epochs": 20, "n_iter_no_change": 5, "lr_schedule": "constant"}
+    clf = quick(early_stopping=True, validation_every=every, **params).fit(*blobs)
+    assert clf.n_iter_ == n_epochs
+
+
+@pytest.mark.parametrize(("every", "n_epochs"), [(1, 14), (3, 15), (5, 15), (8, 16)])
+def test_epochs_of_a_rising_learning_rate_are_free_however_often_they_are_scored(quick, blobs, every, n_epochs):
+    params = {"scoring": lambda *args: 0.5, "max_epochs": 40, "n_iter_no_change": 4}
+    clf = quick(early_stopping=True, validation_every=every, **params).fit(*blobs)
+    assert clf.n_iter_ == n_epochs
+
+
+def test_the_best_of_the_scored_epochs_is_kept(quick, blobs):
+    scores = iter([0.1, 0.9, 0.5, 0.2])
+    params = {"early_stopping": True, "max_epochs": 8, "lr_schedule": "constant", "validation_every": 2}
+    clf = quick(scoring=lambda *args: next(scores), **params).fit(*blobs)
+
+    class StopAtBest(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 4:
+                raise KeyboardInterrupt
+
+    again = quick(scoring=lambda *args: 0.0, callbacks=[StopAtBest()], **{**params, "validation_every": 4})
+    assert_same_predictions(clf, again.fit(*blobs), blobs[0])
+
+
+def test_a_robust_score_may_end_training(quick, blobs):
+    scorer = make_robustness_scorer("pgd", eps=0.2)
+    params = {"scoring": scorer, "validation_every": 5, "max_epochs": 12, "validation_fraction": 0.3}
+    clf = quick(early_stopping=True, **params).fit(*blobs)
+    scores = {epoch["epoch"]: epoch["valid_score"] for epoch in clf.history_ if "valid_score" in epoch}
+    assert set(scores) == {5, 10, 12}
+    assert all(0 <= score <= 1 for score in scores.values())
+
+
 def test_the_loss_as_a_score_is_the_log_loss(quick, blobs):
     def scores(scoring):
         clf = quick(early_stopping=True, scoring=scoring, max_epochs=5).fit(*blobs)
@@ -993,6 +1044,14 @@ def test_verbose_two_prints_a_line_for_each_epoch(quick, blobs, capsys):
     assert "train_cross_entropy" in lines[0]
     assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3"]
     assert f"{clf.history_[0]['train_penalty']:.4f}" in lines[2]
+
+
+def test_printed_lines_have_a_column_for_scores_that_not_every_epoch_has(quick, blobs, capsys):
+    clf = quick(verbose=2, early_stopping=True, validation_every=2).fit(*blobs)
+    lines = capsys.readouterr().out.splitlines()
+    end = lines[0].index("valid_score") + len("valid_score")
+    column = [line[end - len("valid_score") : end].strip() for line in lines[2:]]
+    assert column == ["", *(f"{epoch['valid_score']:.4f}" for epoch in clf.history_[1:])]
 
 
 def test_silent_by_default(quick, blobs, capsys):
