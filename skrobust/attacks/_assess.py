@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from skrobust._runtime import isolated_random_state
 from skrobust.attacks import _plan
 from skrobust.attacks._attacks import ATTACKS
 from skrobust.attacks._budget import Budget
@@ -235,14 +236,16 @@ def _check_radii(radii, own):
 
 @contextlib.contextmanager
 def global_states(seed):
-    """Seed the global random states, from which estimators under attack may draw, and leave them as they were found."""
-    before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+    """Seed the global random states, from which estimators under attack may draw, and leave them as they were found.
+
+    A process has one of each, so that attacks in several threads take turns, and training waits for them.
+    """
+    with isolated_random_state(torch.device("cpu"), seed):
+        before = random.getstate(), np.random.get_state()  # noqa: NPY002
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        try:
             yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
