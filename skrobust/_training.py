@@ -125,10 +125,11 @@ def _recorded(estimator, net, checkpoints):
             error.is_fitted = True
         left = f"has the weights after epoch {failed - 1}" if is_fitted else "is as it was before the call"
         error.add_note(f"Training failed in epoch {failed}: the classifier {left}.")
-        if checkpoints is not None and checkpoints.n_kept_:
+        n_kept = getattr(checkpoints, "n_kept_", 0)
+        if n_kept:
             error.add_note(
-                f"checkpoint_dir={str(estimator.checkpoint_dir)!r} keeps the state after epoch {checkpoints.n_kept_}: "
-                "once the cause is mended, the same call goes on from there."
+                f"checkpoint_dir={str(estimator.checkpoint_dir)!r} keeps the state after epoch {n_kept}: once the "
+                "cause is mended, the same call goes on from there."
             )
         raise
     finally:

@@ -383,3 +383,11 @@ def test_an_interrupt_as_the_last_state_is_written_keeps_the_net(quick, blobs, t
         clf.set_params(checkpoint_dir=tmp_path).fit(*blobs)
     undo()
     assert clf.n_iter_ == 3
+
+
+def test_a_fit_that_fails_before_it_begins_keeps_nothing(quick, blobs, tmp_path):
+    clf = quick(checkpoint_dir=tmp_path, net_params={"callbacks__absent__step": 1})
+    with pytest.raises(ValueError, match="callbacks__absent__step in net_params names no callback") as raised:
+        clf.fit(*blobs)
+    assert notes(raised) == "Training failed in epoch 1: " + AS_BEFORE
+    assert not list(tmp_path.iterdir())

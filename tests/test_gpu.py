@@ -22,7 +22,7 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skrobust import OffSupportRobustClassifier, _assembly, _classifier, _net, _runtime, _training
+from skrobust import OffSupportRobustClassifier, _assembly, _net, _predictor, _runtime, _training
 from skrobust._objective import OffSupport
 from skrobust.adversary import FGSM, PGD
 from skrobust.modules import labeled_batch_norm
@@ -271,7 +271,7 @@ def test_a_device_that_is_gone_is_told_and_the_cpu_serves(digits, monkeypatch):
     def resolve_device(device):
         raise ValueError(f"device={device!r} cannot be used here")
 
-    monkeypatch.setattr(_classifier, "resolve_device", resolve_device)
+    monkeypatch.setattr(_predictor, "resolve_device", resolve_device)
     with pytest.warns(UserWarning, match="device='cuda' is not available here: predicting on the CPU"):
         restored = pickle.loads(state)
     np.testing.assert_array_equal(restored.predict(digits[0]), clf.predict(digits[0]))
