@@ -10,18 +10,21 @@ from pages import SITE, built_pages, is_elsewhere, read, target_of
 
 # Sites that may be linked to: a slip in a host is more likely than a new one.
 HOSTS = {
+    "adversarial-attacks-pytorch.readthedocs.io",
     "adversarial-robustness-toolbox.readthedocs.io",
     "arxiv.org",
     "docs.python.org",
     "docs.pytorch.org",
     "docs.scipy.org",
     "doi.org",
+    "foolbox.readthedocs.io",
     "github.com",
     "matplotlib.org",
     "numpy.org",
     "pandas.pydata.org",
     "proceedings.mlr.press",
     "pydata-sphinx-theme.readthedocs.io",
+    "robustbench.github.io",
     "scikit-learn.org",
     "skorch.readthedocs.io",
     "sphinx-gallery.github.io",
