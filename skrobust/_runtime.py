@@ -1,6 +1,7 @@
 """Where and how training runs: device, precision, threads, and the random state of the process."""
 
 import contextlib
+import dataclasses
 import functools
 import os
 import threading
@@ -127,6 +128,30 @@ def _seed_global_generators(device, seed):
     if device.type == "cuda":
         index = torch.cuda.current_device() if device.index is None else device.index
         torch.cuda.default_generators[index].manual_seed(seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class InTurns:
+    """An objective whose random numbers are its own, also if other threads train at the same time.
+
+    Parameters
+    ----------
+    objective : objective
+    stream : RandomStream
+    """
+
+    objective: object
+    stream: object
+
+    def __call__(self, *batch):
+        """Return the step of a batch."""
+        with self.stream:
+            return self.objective(*batch)
+
+    def begin_epoch(self, *args):
+        """Let the objective begin an epoch."""
+        with self.stream:
+            self.objective.begin_epoch(*args)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from skrobust._labels import check_two_classes, class_weighted, encode_labels
 from skrobust._net import NonFiniteLossError, OffSupportNet
 from skrobust._net_params import checked_net_params
 from skrobust._runtime import (
+    InTurns,
     fits_on_device,
     isolated_random_state,
     limited_threads,
@@ -361,30 +362,6 @@ def run_epochs(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed, n
                     callback.close()
         if not len(net.history):
             raise KeyboardInterrupt
-
-
-@dataclasses.dataclass(frozen=True)
-class InTurns:
-    """An objective whose random numbers are its own, also if other threads train at the same time.
-
-    Parameters
-    ----------
-    objective : objective
-    stream : skrobust._runtime.RandomStream
-    """
-
-    objective: object
-    stream: object
-
-    def __call__(self, *batch):
-        """Return the step of a batch."""
-        with self.stream:
-            return self.objective(*batch)
-
-    def begin_epoch(self, *args):
-        """Let the objective begin an epoch."""
-        with self.stream:
-            self.objective.begin_epoch(*args)
 
 
 def _check_callback_names(net):
