@@ -1,7 +1,7 @@
 """
-================================================
-Which penalty buys the most robustness, and how?
-================================================
+======================================================
+Which penalty buys the most robustness, at what price?
+======================================================
 
 The penalty on the slope of the softmax surface is one of several. Others make the Jacobian, the gradient of the loss or
 its curvature small, or the answers in the worst direction alike; and there is adversarial training. All are parameters
