@@ -17,6 +17,7 @@ import public_names
 import pytest
 import small_inventories
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 from sphinx.util.inventory import InventoryFile
 
@@ -97,6 +98,38 @@ def test_inventories_are_read_by_sphinx_as_they_are_written(name):
     entries = [(entry.kind, entry.name, f"{inventory.url}{entry.uri}") for entry in inventory.entries]
     assert len(entries) == len(set(entries))
     assert sorted(entries) == sorted((k, n, item.uri) for k, names in read.data.items() for n, item in names.items())
+
+
+class FakeApp:
+    """What an extension needs of Sphinx to offer inventories."""
+
+    def __init__(self, folder):
+        self.doctreedir = folder
+        self.intersphinx_mapping = {}
+
+
+def test_inventories_are_files_unless_those_of_the_projects_are_asked_for(tmp_path, monkeypatch):
+    app = FakeApp(tmp_path)
+    monkeypatch.delenv("SKROBUST_INVENTORIES", raising=False)
+    small_inventories.offer(app, app)
+    url, path = app.intersphinx_mapping["sklearn"]
+    assert url == "https://scikit-learn.org/stable/"
+    assert Path(path).read_bytes().startswith(b"# Sphinx inventory version 2\n# Project: scikit-learn\n")
+    monkeypatch.setenv("SKROBUST_INVENTORIES", "online")
+    small_inventories.offer(app, app)
+    assert app.intersphinx_mapping["sklearn"] == (url, None)
+
+
+def test_a_name_before_the_first_heading_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("# A\nhttps://example.org/\na.b\n")
+    with pytest.raises(ExtensionError, match=r"'a\.b' stands before the first heading"):
+        small_inventories.read_inventory(tmp_path / "a.txt")
+
+
+def test_a_public_module_without_all_is_refused(monkeypatch):
+    monkeypatch.setattr(public_names, "public_modules", lambda: {"skrobust.losses": object()})
+    with pytest.raises(ExtensionError, match=r"skrobust\.losses has no __all__"):
+        public_names.public_paths.__wrapped__()
 
 
 # ---- Tables of results
