@@ -98,13 +98,13 @@ def export_onnx(fitted, path, X=None):
 
 
 def _translated(program, scores, fitted):
-    """Return the ONNX model of a torch program, with the outputs scores and index."""
+    """Return the ONNX model of a torch program, with the outputs scores and index_of_label."""
     try:
         with quiet():
             return torch.onnx.export(
                 program,
                 input_names=["X"],
-                output_names=[scores, "index"],
+                output_names=[scores, "index_of_label"],
                 opset_version=OPSET,
                 custom_translation_table=operators(),
                 external_data=False,
@@ -122,8 +122,10 @@ def _finished(onnx, model, fitted):
     graph = model.graph
     index = graph.output.pop()
     kind, classes = _classes(onnx, fitted.classes_)
-    graph.initializer.append(onnx.helper.make_tensor("classes", kind, [len(classes)], classes))
-    graph.node.append(onnx.helper.make_node("Gather", ["classes", index.name], ["label"], name="label_of_index"))
+    graph.initializer.append(onnx.helper.make_tensor("classes_of_labels", kind, [len(classes)], classes))
+    graph.node.append(
+        onnx.helper.make_node("Gather", ["classes_of_labels", index.name], ["label"], name="label_of_index")
+    )
     graph.output.append(onnx.helper.make_tensor_value_info("label", kind, [N_ROWS]))
     for value in (*graph.input, graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = N_ROWS

@@ -1,4 +1,4 @@
-"""Operators of torch that ONNX does not have, made from those that it has."""
+"""Operators of torch that ONNX does not have, or not in full precision, made from those that it has."""
 
 import functools
 
@@ -41,6 +41,7 @@ OUTERMOST = (
 def operators():
     """Return functions of onnxscript by the operators of torch that they stand for."""
     return {
+        torch.ops.aten.scalar_tensor.default: _scalar,
         torch.ops.aten.searchsorted.Tensor: _searchsorted,
         torch.ops.aten.special_ndtri.default: _ndtri,
         torch.ops.prims.ndtri.default: _ndtri,
@@ -51,6 +52,16 @@ def _opset():
     from onnxscript import opset20
 
     return opset20
+
+
+def _scalar(s, dtype=1, layout="", device="", pin_memory=False):
+    """Return a number, in the full precision of its type; torch's own translation rounds it to float32."""
+    import onnx
+
+    if not isinstance(s, (bool, int, float)):
+        return _opset().Cast(s, to=dtype)
+    exact = onnx.TensorProto.INT64 if isinstance(s, (bool, int)) else onnx.TensorProto.DOUBLE
+    return _opset().Cast(_opset().Constant(value=onnx.helper.make_tensor("", exact, [], [s])), to=dtype)
 
 
 def _searchsorted(sorted_sequence, self, out_int32=False, right=False, side=None, sorter=None):

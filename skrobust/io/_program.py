@@ -112,11 +112,11 @@ def _without_traces(program):
 
 @contextlib.contextmanager
 def quiet():
-    """Within this context, torch keeps its notes on deprecations and missing packages to itself."""
+    """Within this context, torch keeps its notes on deprecations, graphs and missing packages to itself."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
