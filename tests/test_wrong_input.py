@@ -52,7 +52,12 @@ DATA = {
     "NaN in y": (X, np.where(Y == 0, np.nan, Y), {}, "Input y contains NaN"),
     "no y": (X, None, {}, "requires y to be passed, but the target y is None"),
     "negative weights": (X, Y, {"sample_weight": -np.ones(12)}, "Negative values in data passed to `sample_weight`"),
-    "no weight": (X, Y, {"sample_weight": np.zeros(12)}, "must contain at least one non-zero number"),
+    "no weight": (
+        X,
+        Y,
+        {"sample_weight": np.zeros(12)},
+        "at least one non-zero number|no labeled row of positive weight",
+    ),
     "NaN weights": (X, Y, {"sample_weight": np.full(12, np.nan)}, "Input sample_weight contains NaN"),
     "weights": (X, Y, {"sample_weight": np.ones(5)}, r"sample_weight.shape == \(5,\), expected \(12,\)"),
     "one class with weight": (X, Y, {"sample_weight": Y == 2}, "y has only one class, .*2.*: a classifier needs"),
