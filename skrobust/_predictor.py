@@ -97,7 +97,8 @@ class NetworkPredictorMixin:
     def __setstate__(self, state):
         # A parameter that came with a later version has its default.
         params = inspect.signature(type(self)).parameters.values()
-        super().__setstate__({**{param.name: param.default for param in params}, **readable_state(state)})
+        defaults = {param.name: param.default for param in params if param.default is not param.empty}
+        super().__setstate__({**defaults, **readable_state(state)})
         if not hasattr(self, "net_"):
             return
         try:

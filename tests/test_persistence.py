@@ -60,7 +60,7 @@ class Peculiar(nn.Module):
 class Inherited(OffSupportRobustClassifier):
     """A user's own class with one more parameter."""
 
-    def __init__(self, extra=1, *, max_epochs=2, random_state=0, module="mlp"):
+    def __init__(self, extra, *, max_epochs=2, random_state=0, module="mlp"):
         super().__init__(module, max_epochs=max_epochs, random_state=random_state)
         self.extra = extra
 
@@ -222,6 +222,11 @@ def test_a_class_of_ones_own_comes_back(blobs):
     assert type(loaded) is Inherited
     assert loaded.extra == 5
     assert_same(loaded, clf, blobs[0])
+    state = clf.__getstate__()
+    del state["extra"]  # what has no default is not made up
+    clf = Inherited.__new__(Inherited)
+    clf.__setstate__(state)
+    assert not hasattr(clf, "extra")
 
 
 def test_random_numbers_go_on_as_if_nothing_was_pickled(quick, blobs):

@@ -1,8 +1,12 @@
-"""The one error about files."""
+"""What goes wrong with files, in one sentence each."""
 
 
 class ModelFileError(ValueError):
     """A file cannot be loaded: it is damaged, was written by something else, or asks for what is not allowed.
+
+    Parameters
+    ----------
+    message : str
 
     Examples
     --------
@@ -18,9 +22,16 @@ class ModelFileError(ValueError):
     refused: True
     """
 
+    def __init__(self, message):
+        super().__init__(message)
+
 
 class ExportError(ValueError):
     """A fitted estimator cannot be exported, or the exported model does not answer as it does.
+
+    Parameters
+    ----------
+    message : str
 
     Examples
     --------
@@ -36,3 +47,6 @@ class ExportError(ValueError):
     ...     print("refused:", "holds text" in str(error))
     refused: True
     """
+
+    def __init__(self, message):
+        super().__init__(message)
