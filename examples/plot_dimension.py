@@ -73,7 +73,7 @@ def means(sweep, way, key):
 # More columns
 # ------------
 # 100 rows, and ever more columns. A boundary that ignored the noise would be as far from the rows as it is in the
-# plane, whatever their number. The last columns of the table count in D, the root of the expected squared distance of
+# plane, whatever their number. The end of the table counts in D, the root of the expected squared distance of
 # two rows. It grows with the noise that is added, so that in D the same distance is less.
 
 N_ROWS, COLUMNS = 100, [2, 5, 20, 50, 100]
@@ -81,13 +81,16 @@ by_columns = [[measured(N_ROWS, n_columns, seed) for seed in SEEDS] for n_column
 
 
 def print_table(sweep, head, values):
-    print(f"{'':<7}{'accuracy':>28}{'median distance':>28}{'median distance / D':>28}")
-    print(f"{head:<7}" + 3 * f"{'plain':>7}{'off-support':>13}{'labeled':>8}")
-    columns = [means(sweep, way, "accuracy") for way in ways]
-    columns += [medians(sweep, way) for way in ways]
-    columns += [medians(sweep, way) / means(sweep, way, "scale") for way in ways]
-    for value, row in zip(values, np.transpose(columns).reshape(-1, 3, 3), strict=True):
-        print(f"{value:<7}" + "".join(f"{a:>7.3f}{b:>13.3f}{c:>8.3f}" for a, b, c in row))
+    figures = {
+        "accuracy": lambda way: means(sweep, way, "accuracy"),
+        "median distance": lambda way: medians(sweep, way),
+        "median distance / D": lambda way: medians(sweep, way) / means(sweep, way, "scale"),
+    }
+    print(f"{head:<22}" + "".join(f"{value:>8}" for value in values))
+    for figure, of_way in figures.items():
+        print(figure)
+        for way in ways:
+            print(f"    {way:<18}" + "".join(f"{number:>8.3f}" for number in of_way(way)))
 
 
 print_table(by_columns, "columns", COLUMNS)
@@ -113,7 +116,7 @@ STYLES = {
     "off-support": {"color": "#D55E00", "marker": "s"},
     "labeled rows only": {"color": "#009E73", "marker": "^", "linestyle": "--"},
 }
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(8.4, 4.2), layout="constrained", sharey=True)
 titles = [f"{N_ROWS} rows, more columns: sparser", f"{N_COLUMNS} columns, more rows: denser"]
 for ax, sweep, values, title in zip(axes, (by_columns, by_rows), (COLUMNS, ROWS), titles, strict=True):
     for way, style in STYLES.items():

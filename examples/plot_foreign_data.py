@@ -63,15 +63,17 @@ plt.show()
 # %%
 # Four trainings
 # --------------
-# The plain one, and three others with unlabeled points: smoothness with the Gaussian ones that are the default;
-# smoothness with points drawn evenly from the box around the data; and a penalty made for the purpose, which makes the
-# confidence small at such points, "uniform_confidence".
+# The plain one, and three others with unlabeled points:
+#
+# - smooth: the answers change slowly around digits and around Gaussian unlabeled points, as by default;
+# - smooth, box: the same with points drawn evenly from the box around the data;
+# - unsure, box: a penalty made for the purpose, which makes the confidence small at such points.
 
 ways = {
     "plain": {"smoothness": 0},
-    "smoothness": {"smoothness": 0.1},
-    "smoothness, box": {"smoothness": 0.1, "unlabeled": "uniform"},
-    "uniform confidence, box": {"penalty": "uniform_confidence", "smoothness": 1.0, "unlabeled": "uniform"},
+    "smooth": {"smoothness": 0.1},
+    "smooth, box": {"smoothness": 0.1, "unlabeled": "uniform"},
+    "unsure, box": {"penalty": "uniform_confidence", "smoothness": 1.0, "unlabeled": "uniform"},
 }
 networks = {
     way: OffSupportRobustClassifier(**params, max_epochs=20, random_state=0).fit(X_train, y_train)
@@ -86,11 +88,11 @@ networks = {
 
 tables = {way: foreign_confidence(network, foreign, X_reference=X_test) for way, network in networks.items()}
 tops = {way: table.query("quantity == 'top'").set_index("data")["mean"] for way, table in tables.items()}
-sets = ["reference", *foreign]
+heads = f"{'':<18}" + "".join(f"{way:>13}" for way in ways)
 print("Mean confidence; chance is 0.1\n")
-print(f"{'':<25}{'digits':>8}" + "".join(f"{name.split()[0]:>13}" for name in foreign))
-for way, top in tops.items():
-    print(f"{way:<25}{top['reference']:>8.2f}" + "".join(f"{top[name]:>13.2f}" for name in foreign))
+print(heads)
+for name, key in {"digits": "reference", **dict(zip(foreign, foreign, strict=True))}.items():
+    print(f"{name:<18}" + "".join(f"{top[key]:>13.2f}" for top in tops.values()))
 
 # %%
 # Can confidence tell what is foreign?
@@ -105,9 +107,9 @@ def area(network, images):
 
 
 print("Area under the ROC curve, digits against foreign images\n")
-print(f"{'':<25}" + "".join(f"{name.split()[0]:>13}" for name in foreign))
-for way, network in networks.items():
-    print(f"{way:<25}" + "".join(f"{area(network, images):>13.3f}" for images in foreign.values()))
+print(heads)
+for name, images in foreign.items():
+    print(f"{name:<18}" + "".join(f"{area(network, images):>13.3f}" for network in networks.values()))
 
 # %%
 # Are they also harder to fool?
@@ -117,22 +119,22 @@ for way, network in networks.items():
 few = X_test[:150], y_test[:150]
 threat_model = ThreatModel(eps=0.1, bounds=(0, 1))
 scorers = {attack: make_robustness_scorer(attack, threat_model=threat_model) for attack in ("pgd", "worst_case")}
+scorers = {"clean": lambda network, X, y: network.score(X, y), **scorers}
 print(f"Share of test digits answered rightly; attacked by eps {threat_model.eps:g}\n")
-print(f"{'':<25}{'clean':>8}" + "".join(f"{attack:>12}" for attack in scorers))
-for way, network in networks.items():
-    under_attack = "".join(f"{scorer(network, *few):>12.3f}" for scorer in scorers.values())
-    print(f"{way:<25}{network.score(X_test, y_test):>8.3f}{under_attack}")
+print(heads)
+for name, scorer in scorers.items():
+    print(f"{name:<18}" + "".join(f"{scorer(network, *few):>13.3f}" for network in networks.values()))
 
 # %%
 # Look
 # ----
-# Left, the confidence at noisy digits, with ever more Gaussian noise: the mean, and a band that holds most of them. The
+# On top, the confidence at digits with ever more Gaussian noise: the mean, and a band that holds most of them. The
 # large marks are foreign images. The other panels say which digits the networks see in these.
 
-fig, axes = plt.subplots(1, 3, figsize=(15, 5), layout="constrained", width_ratios=[1.5, 1, 1])
-shown = {way: networks[way] for way in ("plain", "uniform confidence, box")}
+fig, axes = plt.subplot_mosaic("AA;BC", figsize=(8.4, 8.4), layout="constrained", height_ratios=[1.7, 1])
+shown = {way: networks[way] for way in ("plain", "unsure, box")}
 some = {name: foreign[name] for name in ("stripes", "photographs")}
-OffSupportConfidenceDisplay.from_estimator(shown, X_test, foreign=some, X_reference=X_train, ax=axes)
+OffSupportConfidenceDisplay.from_estimator(shown, X_test, foreign=some, X_reference=X_train, ax=list(axes.values()))
 fig.suptitle("Confidence away from the data, and what is seen in foreign images")
 plt.show()
 

@@ -52,12 +52,22 @@ networks = {name: {way: trained(X, y, **params) for way, params in ways.items()}
 # ----
 # A region has the color of the answer, paler where the network is less sure. The dashed line is the yardstick.
 
-fig, axes = plt.subplots(2, 3, figsize=(12.5, 7.2), layout="constrained")
+
+def share_legend(fig, axes):
+    """Put one legend below all axes in place of one beside each, and leave out what the axes are called."""
+    for ax in axes.flat:
+        legend = ax.get_legend()
+        legend.remove()
+        ax.set(xlabel="", ylabel="")
+    labels = [f"answer {text.get_text()}" if text.get_text() in "01" else text.get_text() for text in legend.texts]
+    fig.legend(legend.legend_handles, labels, loc="outside lower center", ncols=4)
+
+
+fig, axes = plt.subplots(2, 3, figsize=(8.4, 6.0), layout="constrained")
 for row, (name, (X, y)) in zip(axes, data.items(), strict=True):
     for ax, (way, network) in zip(row, networks[name].items(), strict=True):
         SoftmaxSurfaceDisplay.from_estimator(network, X, y, name=f"{name}: {way}", ax=ax)
-        if ax is not axes[0, -1]:
-            ax.get_legend().remove()
+share_legend(fig, axes)
 fig.suptitle("Answers of three networks, their boundaries, and that of 1-nearest-neighbor")
 plt.show()
 
@@ -88,14 +98,18 @@ for name, of_data in results.items():
 # The same for all rows of the moons, as curves: the share of rows that are farther from the boundary than a distance.
 # The curve of 1-nearest-neighbor is a proven lower bound of its distances.
 
-display = BoundaryDistanceDisplay.from_estimator(
+fig, ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")
+BoundaryDistanceDisplay.from_estimator(
     networks["moons"],
     *data["moons"],
     directions="adversarial",
     reference=data["moons"],
+    ax=ax,
     plot_params={"xscale": "linear"},
 )
-display.ax_.set_title("Moons: share of rows farther from the boundary than a distance")
+ax.get_legend().remove()
+fig.legend(loc="outside lower center", ncols=2, fontsize="small")
+ax.set_title("Moons: share of rows farther from the boundary than a distance")
 plt.show()
 
 # %%
@@ -113,10 +127,10 @@ X_wide = X_wide @ ortho_group.rvs(2 + N_MORE, random_state=0)
 # The gaps between rows are wider here, and the radii are the defaults.
 wide = {"plain": trained(X_wide, y, smoothness=0), "off-support": trained(X_wide, y)}
 
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.0), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.8), layout="constrained")
 for ax, (way, network) in zip(axes, wide.items(), strict=True):
     SoftmaxSurfaceDisplay.from_estimator(network, X_wide, y, name=way, ax=ax)
-axes[0].get_legend().remove()
+share_legend(fig, axes)
 fig.suptitle(f"Moons with {N_MORE} more columns: the plane of the first two principal components")
 plt.show()
 

@@ -75,7 +75,7 @@ found = {
 
 COLORS = ("0.25", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0072B2")
 MARKERS = "os^DvPX"
-fig, ax = plt.subplots(figsize=(8.5, 5), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")
 for (name, pairs), color, marker in zip(found.items(), COLORS, MARKERS, strict=True):
     ax.plot(*pairs.T, color=color, marker=marker, label=name)
     ax.plot(*pairs[-1], color=color, marker=marker, markersize=11)
@@ -124,7 +124,7 @@ for name, network in best.items():
 # %%
 # The bands, which tell of the rows alone, are 95 % intervals.
 
-fig, ax = plt.subplots(figsize=(8.5, 4.8), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.6, 4.6), layout="constrained")
 display = RobustnessCurveDisplay.from_curves(curves, ax=ax, show_half=False)
 for artist in (display.lines_[0], display.bands_[0]):  # plain training stands apart
     artist.set(color=COLORS[0], linestyle="--")
