@@ -164,6 +164,13 @@ def test_curves_of_a_table(clf, data, no_attacks):
     assert (heights.min(), heights.max()) == pytest.approx((low.min(), high.max()))
 
 
+def test_many_curves_stay_apart():
+    table = pd.DataFrame({"model": list("abcdefgh"), "seed": 0, "attack": "pgd", "norm": np.inf, "eps": 0.1})
+    table = table.assign(accuracy=0.5, n_rows=50, is_upper_bound=False)
+    display = RobustnessCurveDisplay.from_curves(table)
+    assert len({(line.get_color(), line.get_linestyle()) for line in display.lines_}) == 8
+
+
 def test_seeds_of_a_table_become_their_mean_and_range():
     table = pd.DataFrame({"model": "net", "seed": [0, 0, 1, 1], "attack": "pgd", "norm": np.inf, "eps": [0, 1, 0, 1]})
     table = table.assign(accuracy=[1.0, 0.2, 0.8, 0.6], n_rows=50, is_upper_bound=[False, False, False, True])

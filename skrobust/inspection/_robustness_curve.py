@@ -242,7 +242,8 @@ class RobustnessCurveDisplay:
         self.half_eps_ = [half_eps(curve["eps"], curve["accuracy"]) for curve in self.curves]
         for curve, half in zip(self.curves, self.half_eps_, strict=True):
             style = line_style(names.index(curve["name"]))
-            style["linestyle"] = LINE_STYLES[attacks.index(curve["attack"]) % len(LINE_STYLES)]
+            if len(attacks) > 1:
+                style["linestyle"] = LINE_STYLES[attacks.index(curve["attack"]) % len(LINE_STYLES)]
             half = half if show_half else np.nan
             self._draw(axes[0, kinds.index(curve["units"])], curve, half, style, line_kw, band_kw)
         for panel, kind in zip(self.axes_, kinds, strict=True):
