@@ -15,7 +15,7 @@ from skrobust.unlabeled import SAMPLERS
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 GUIDE = DOCS / "user_guide"
-# Written as "name" in code, or as a term of its own.
+# What parameters take, by the page that explains it.
 NAMED = {
     "mathematics": {"penalty": PENALTIES, "adversary": ADVERSARIES},
     "unlabeled": {"unlabeled": SAMPLERS},
@@ -29,45 +29,45 @@ def page(name):
     return (GUIDE / f"{name}.rst").read_text(encoding="utf-8")
 
 
-def entries(text):
-    """Return the first cell of every row of the tables of a page, with what is code in it."""
-    return {name for cell in re.findall(r"^   \* - (.*)$", text, re.M) for name in re.findall(r'``"(\w+)"``', cell)}
-
-
 def described(text):
     """Return the terms that a page explains, each with its explanation."""
-    return dict(re.findall(r"^``(\w+)``\n((?:   .*\n|\n)+)", text, re.M))
+    return dict(re.findall(r"^(``\S.*)\n(   \S.*\n(?:   .*\n|\n)*)", text, re.M))
+
+
+def entries(text):
+    """Return the names, in quotes, that a page explains."""
+    return {name for term in described(text) for name in re.findall(r'``"(\w+)"``', term)}
 
 
 def test_every_flag_is_explained_with_what_to_do_and_no_other():
     flags = described(page("reports"))
-    assert list(flags) == list(FLAGS)
+    assert list(flags) == [f"``{name}``" for name in FLAGS]
     for text in flags.values():
         assert "*Do:*" in text
 
 
 @pytest.mark.parametrize(("name", "parameter"), [(name, p) for name, of_page in NAMED.items() for p in of_page])
-def test_every_name_that_a_parameter_takes_is_in_a_table(name, parameter):
+def test_every_name_that_a_parameter_takes_is_explained(name, parameter):
     assert set(NAMED[name][parameter]) <= entries(page(name))
 
 
 def test_no_attack_is_described_that_is_not_there():
-    table = page("threat_models").partition("Which attack\n")[2].partition("Attacks of ART")[0]
-    assert entries(table) == {*ATTACKS, "worst_case"}
+    section = page("threat_models").partition("Which attack\n")[2].partition("Attacks of ART")[0]
+    assert entries(section) == {*ATTACKS, "worst_case"}
 
 
 def test_budgets_are_those_of_the_attacks():
-    rows = re.findall(r"^   \* - (.*)\n     - .*\n     - (.*=.*)$", page("threat_models"), re.M)
-    assert len(rows) > 5
-    for names, budgets in rows:
-        params = [ATTACKS[name].params for name in re.findall(r'"(\w+)"', names)]
-        for name, value in re.findall(r"(\w+)=(\d+)", budgets):
-            assert int(value) in [of_attack.get(name) for of_attack in params], (names, name)
+    budgets = {term: text.partition("*Budget:*")[2] for term, text in described(page("threat_models")).items()}
+    assert sum(map(bool, budgets.values())) > 5
+    for term, text in budgets.items():
+        params = [ATTACKS[name].params for name in re.findall(r'"(\w+)"', term) if name in ATTACKS]
+        for name, value in re.findall(r"(\w+)=(\d+)", text):
+            assert int(value) in [of_attack.get(name) for of_attack in params], (term, name)
 
 
-def test_every_constraint_of_a_threat_model_is_in_a_table():
+def test_every_constraint_of_a_threat_model_is_explained():
     fields = set(inspect.signature(ThreatModel).parameters) - {"eps", "norm", "units"}
-    assert fields <= set(re.findall(r"^   \* - ``(\w+)``$", page("threat_models"), re.M))
+    assert {f"``{name}``" for name in fields} <= set(described(page("threat_models")))
 
 
 @pytest.mark.parametrize("path", sorted(GUIDE.glob("*.rst")), ids=lambda path: path.stem)
