@@ -195,6 +195,11 @@ def test_rows_are_sorted_and_those_without_a_value_come_last(results, sort, name
     assert [row[0] for row in cells("a.csv", results, sort=sort)[1:]] == names
 
 
+def test_headings_may_have_commas(results):
+    options = {"columns": "name=training, or way, n, seconds=seconds, of one thread"}
+    assert cells("a.csv", results, **options)[0] == ["training, or way", "n", "seconds, of one thread"]
+
+
 def test_values_become_columns(results):
     options = {"pivot": "measure, mean, error", "columns": "model, union, clean"}
     assert cells("long.csv", results, **options) == [

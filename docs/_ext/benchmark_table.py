@@ -31,7 +31,8 @@ The file is one of ``examples/benchmarks/results``. Options:
 ``caption``
     What stands above, before the name of the file.
 
-A comma within an item asks for quotes around it: ``:columns: method, "seconds=seconds, one thread"``.
+Quotes keep an item with a comma together: ``:columns: method, "seconds=seconds, once"``. Most need none: several words
+that are no column, and conditions without a sign, belong to what is before them.
 """
 
 import csv
@@ -92,15 +93,26 @@ def is_equal(value, wanted):
     return value == wanted if None in numbers else numbers[0] == numbers[1]
 
 
+def joined(parts, is_new):
+    """Return items of which those that do not begin a new one belong to the one before, behind a comma."""
+    found = []
+    for part in parts:
+        if is_new(part) or not found:
+            found.append(part)
+        else:
+            found[-1] = f"{found[-1]}, {part}"
+    return found
+
+
 def conditions_of(text):
     """Return the conditions that commas part; what has no sign belongs to the value before it."""
-    found = []
-    for item in items(text):
-        if "=" in item or not found:
-            found.append(item)
-        else:
-            found[-1] = f"{found[-1]}, {item}"
-    return found
+    return joined(items(text), lambda item: "=" in item)
+
+
+def columns_of(text, columns):
+    """Return pairs of column and heading that commas part; words that are no column belong to the heading before."""
+    parts = joined(items(text), lambda item: item in columns or "=" in item or " " not in item)
+    return [tuple(word.strip() for word in part.partition("=")[::2]) for part in parts]
 
 
 def kept(rows, columns, conditions):
@@ -161,12 +173,12 @@ class Table:
         suffix = options.get("interval", "_half_width")
         columns, rows = read(name, folder)
         rows = kept(rows, columns, options.get("where", ""))
-        wanted = [item.partition("=")[::2] for item in items(options.get("columns", ""))]
+        wanted = columns_of(options.get("columns", ""), columns)
         if "pivot" in options:
-            columns, rows = pivoted(columns, rows, options["pivot"], [column.strip() for column, _ in wanted], suffix)
+            columns, rows = pivoted(columns, rows, options["pivot"], [column for column, _ in wanted], suffix)
         wanted = wanted or [(column, "") for column in columns]
-        self.columns = [checked(column.strip(), columns) for column, _ in wanted]
-        self.heads = [head.strip() or column.strip() for column, head in wanted]
+        self.columns = [checked(column, columns) for column, _ in wanted]
+        self.heads = [head or column for column, head in wanted]
         self.rows = ordered(rows, columns, options.get("sort", ""))
         self.code = [checked(column, columns) for column in items(options.get("code", ""))]
         self.suffix = suffix
