@@ -66,6 +66,8 @@ sphinx_gallery_conf = {
     "doc_module": ("skrobust",),
     "reference_url": {"skrobust": None},
     "remove_config_comments": True,
+    # The view of an estimator would stand wherever a cell ends in fit.
+    "ignore_repr_types": r"sklearn\.|skrobust\._classifier",
     "show_memory": False,
     "min_reported_time": 1,
     "download_all_examples": False,

@@ -38,19 +38,6 @@ def module(x, y, width, name, text, height=56):
     return Box(x, y, width, height, name, text, (name,))
 
 
-# Private modules that train, behind OffSupportRobustClassifier.
-TRAINING = (
-    "_assembly",
-    "_callbacks",
-    "_checkpoint",
-    "_net",
-    "_net_params",
-    "_objective",
-    "_persistence",
-    "_preparation",
-    "_space",
-    "_training",
-)
 FACE = ("_classifier", "_parameters", "_predictor")
 PIECES = ("data", "unlabeled", "modules", "losses", "adversary", "penalties", "augment")
 MODULES = {
@@ -61,7 +48,7 @@ MODULES = {
     "torchify": module(84, 326, 286, "torchify", "fitted estimators as torch modules"),
     "classifier": Box(516, 44, 224, 56, "OffSupportRobustClassifier", "the scikit-learn face", FACE),
     "io": module(404, 44, 96, "io", "files, ONNX"),
-    "training": Box(476, 170, 264, 76, "training", "objective, network in skorch,\ncheckpoints: all private", TRAINING),
+    "training": Box(476, 170, 264, 76, "training", "objective, network in skorch,\ncheckpoints: all private"),
     "datasets": module(476, 326, 100, "datasets", "to try it on"),
     "model_selection": module(602, 326, 138, "model_selection", "folds, choice"),
     "pieces": Box(20, 424, 720, 112, "pieces in torch, each on its own", "", PIECES, "group"),
