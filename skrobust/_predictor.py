@@ -66,7 +66,8 @@ class NetworkPredictorMixin:
         X, row_shape = as_rows(X, self.image_shape)
         check_same_shape(row_shape, self.net_.row_shape, name="X", others="the classifier was fitted on images")
         X = validate_data(self, X, dtype=FLOATS, reset=False)
-        chunks = self.net_.predicted(_training.as_tensor(X, self.net_.float_type), reduce, PREDICTION_ROWS)
+        rows = _training.as_tensor(X, self.net_.float_type)
+        chunks = self.net_.predicted(rows, lambda logits: reduce(_finite(logits)), PREDICTION_ROWS)
         return torch.cat(list(chunks)).numpy()
 
     @contextlib.contextmanager
@@ -120,3 +121,12 @@ class NetworkPredictorMixin:
         if hasattr(self, "net_"):
             other.net_ = self.net_.twin()
         return other
+
+
+def _finite(logits):
+    """Return logits that are all numbers."""
+    if not logits.isfinite().all():
+        raise ValueError(
+            "X has values for which the network gives no numbers: scale X as in training, or mend the module."
+        )
+    return logits

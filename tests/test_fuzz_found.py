@@ -15,6 +15,14 @@ def test_a_batch_size_that_means_all_rows_asks_for_no_more_points_than_that(quic
     assert clf.score(*blobs) > 0
 
 
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_rows_for_which_a_network_has_no_numbers_are_refused(quick, blobs, method):
+    X, y = blobs
+    clf = quick(dtype="float32").fit(X, y)
+    with pytest.raises(ValueError, match=r"X has values for which the network gives no numbers: scale X"):
+        getattr(clf, method)(1e200 * X)
+
+
 def test_numbers_whose_squares_overflow_are_refused(quick, blobs):
     X, y = blobs
     with pytest.raises(ValueError, match=r"X has values up to 2.*e\+200, whose squares are too large .* divide X by a"):

@@ -294,7 +294,6 @@ def changed(clf, **attributes):
         ({"hidden_layer_sizes": np.array(["2020"], "M8[Y]")}, "type ndarray in hidden_layer_sizes"),
         ({"net_params": collections.OrderedDict()}, "type OrderedDict in net_params"),
     ],
-    ids=str,
 )
 def test_what_needs_code_is_refused(quick, blobs, path, change, message):
     clf = changed(quick().fit(*blobs), **change)
