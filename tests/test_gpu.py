@@ -488,7 +488,8 @@ def test_training_goes_on_after_a_round_trip(digits):
     X, y = digits
     clf = pickle.loads(pickle.dumps(small().fit(X, y)))
     assert torch.device(clf.net_.device).type == "cuda"
-    clf.partial_fit(X, y)
+    with pytest.warns(UserWarning, match="The optimizer was not saved"):
+        clf.partial_fit(X, y)
     clf.set_params(warm_start=True).fit(X, y)
     assert {p.device.type for p in clf.net_.module_.parameters()} == {"cuda"}
 

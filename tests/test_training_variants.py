@@ -248,8 +248,9 @@ def test_the_same_seed_gives_the_same_bits_and_copies_train_on(quick, blobs, par
     other = quick(**params).set_params(random_state=1).fit(X, y)
     assert not np.array_equal(first.predict_proba(X), other.predict_proba(X))
     copied = pickle.loads(pickle.dumps(first))
-    for clf in (first, copied):
-        clf.partial_fit(X, y)
+    first.partial_fit(X, y)
+    with pytest.warns(UserWarning, match="The optimizer was not saved"):
+        copied.partial_fit(X, y)
     assert first.history_[-1]["train_loss"] > 0
     assert len(copied.history_) == len(first.history_) == 4
 

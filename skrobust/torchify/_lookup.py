@@ -38,7 +38,7 @@ class Lookup(StraightThrough):
     def values(self, X):
         """Return rows of the table."""
         x = X[:, 0]
-        found = self.other.expand(len(x), -1)
+        found = self.other.expand(x.shape[0], -1)  # a length would fix the number of rows of an export
         if len(self.keys):
             nearest = (x[:, None] - self.keys).abs().argmin(dim=1)
             is_known = (x == self.keys[nearest]) | self.is_nearest
