@@ -179,6 +179,11 @@ class Checkpoints(Callback):
         Epochs of the whole training.
     saved : dict or None
         The state to begin with.
+
+    Attributes
+    ----------
+    is_writing : bool
+        Whether states are written; of several processes that train together, one does.
     """
 
     def __init__(self, file, seeds, every, n_epochs, saved):
@@ -187,6 +192,7 @@ class Checkpoints(Callback):
         self.every = every
         self.n_epochs = n_epochs
         self.saved = saved
+        self.is_writing = True
 
     def on_train_begin(self, net, **kwargs):
         """Put everything into the state that was saved."""
@@ -227,6 +233,8 @@ class Checkpoints(Callback):
         self.saved = None
 
     def _write(self, net, *, finished):
+        if not self.is_writing:
+            return
         try:
             self.file.write({**self._state(net), "finished": finished})
         except OSError as error:

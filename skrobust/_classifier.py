@@ -125,6 +125,10 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
     n_threads : int, default=None
         Threads of the CPU for training. None is one for networks of up to two million parameters, for which a second
         one would only wait for the first, else as many as torch takes. A forked process has one.
+    accelerator : accelerate.Accelerator or None, default=None
+        Connects processes that train together, as ``accelerate launch`` starts them: each is given the same rows and
+        passes its share of every batch; ``batch_size`` counts the rows of all. It sets the device. Copies and clones
+        share it, pickles leave it out.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, order of rows, and noise. The same seed gives the same bits on the CPU.
     noise_units : {"global", "std"}, default="global"
@@ -237,6 +241,7 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         device="auto",
         dtype="auto",
         n_threads=None,
+        accelerator=None,
         random_state=None,
         noise_units="global",
         warm_start=False,
@@ -279,6 +284,7 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         self.device = device
         self.dtype = dtype
         self.n_threads = n_threads
+        self.accelerator = accelerator
         self.random_state = random_state
         self.noise_units = noise_units
         self.warm_start = warm_start

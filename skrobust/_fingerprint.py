@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 # They change neither what is trained nor on what.
-ASIDE = {"checkpoint_dir", "checkpoint_every", "device", "n_threads", "verbose", "warm_start"}
+ASIDE = {"accelerator", "checkpoint_dir", "checkpoint_every", "device", "n_threads", "verbose", "warm_start"}
 RANDOM = (np.random.RandomState, np.random.Generator, torch.Generator, random.Random)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 BYTES_AT_A_TIME = 2**24

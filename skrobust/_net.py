@@ -43,6 +43,10 @@ class Passes:
         """Return the network cut behind a layer, tried on flat rows (see :func:`skrobust.modules.cut_at`)."""
         return cut_at(self.network, layer, self.shaped(rows))
 
+    def differentiate(self, loss):
+        """Compute the gradients of a loss."""
+        loss.backward()
+
     @contextlib.contextmanager
     def evaluating(self):
         """Within this context, the network is in evaluation mode; yield the function from flat rows to logits.
@@ -92,6 +96,8 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         self.autocast = autocast
         kwargs = {"iterator_train": BatchIterator, "iterator_valid": BatchIterator, **kwargs}
         super().__init__(module, criterion=nn.CrossEntropyLoss, train_split=None, verbose=0, **kwargs)
+
+    make_passes = Passes
 
     def get_default_callbacks(self):
         """Return no callbacks: the losses of an epoch are recorded without one."""
@@ -146,7 +152,7 @@ class OffSupportNet(skorch.NeuralNetClassifier):
             self._set_training(True)
         X, y, weight = self.unpack(batch)
         step = self.objective(self.passes_, X, y, weight)
-        step["loss"].backward()
+        self.passes_.differentiate(step["loss"])
         return step
 
     def get_loss(self, y_pred, y_true, *args, **kwargs):
@@ -167,7 +173,7 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         self.good_weights_ = self.copied_weights()
         self.n_whole_epochs_ = len(self.history)
         with labeled_batch_norm(self.module_) as labeled:
-            self.passes_ = Passes(self, labeled)
+            self.passes_ = self.make_passes(self, labeled)
             try:
                 return super().fit_loop(X, y, epochs, **fit_params)
             except KeyboardInterrupt:
@@ -215,13 +221,14 @@ class OffSupportNet(skorch.NeuralNetClassifier):
             self._check_finite(means)
 
     @contextlib.contextmanager
-    def pursuing(self, objective):
-        """Have an objective within this context; a net that is not training holds on to no data."""
-        self.objective = objective
+    def pursuing(self, objective, make_passes=Passes):
+        """Have an objective and its passes within this context; a net that is not training holds on to no data."""
+        vars(self).update(objective=objective, make_passes=make_passes)
         try:
             yield
         finally:
             self.objective = None
+            del self.make_passes
 
     def epochs(self):
         """Return what was recorded of each epoch, a list of dicts."""

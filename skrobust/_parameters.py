@@ -46,6 +46,7 @@ CONSTRAINTS = {
     "device": [str, torch.device],
     "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    "accelerator": "no_validation",
     "random_state": ["random_state"],
     "noise_units": [StrOptions({"global", "std"})],
     "warm_start": ["boolean"],

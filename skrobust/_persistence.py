@@ -32,7 +32,7 @@ def savable(estimator_class):
 
 def portable_state(state):
     """Return the state of an estimator, a dict, as it is to be pickled."""
-    state = {**state, FORMAT_KEY: FORMAT, VERSION_KEY: __version__}
+    state = {**state, "accelerator": None, FORMAT_KEY: FORMAT, VERSION_KEY: __version__}
     if "net_" in state:
         state["net_"] = {**net_state(state["net_"]), "history": packed_history(state.pop("history_"))}
         state["_moments"] = dataclasses.asdict(state["_moments"])

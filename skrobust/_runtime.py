@@ -116,14 +116,15 @@ def random_stream(device, seed):
     with RandomStream.lock:
         before = RandomStream.current
         with stream:
-            _seed_global_generators(device, seed)
+            seed_global_generators(device, seed)
     try:
         yield stream
     finally:
         stream.close(before)
 
 
-def _seed_global_generators(device, seed):
+def seed_global_generators(device, seed):
+    """Seed the global generators that a device draws from, that of the CPU among them."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         index = torch.cuda.current_device() if device.index is None else device.index

@@ -18,15 +18,15 @@ from skrobust._assembly import make_objective
 from skrobust._callbacks import EpochLog, TrainingProgress, ValidationStop
 from skrobust._checkpoint import Checkpoints, make_checkpoints
 from skrobust._labels import check_two_classes, class_weighted, encode_labels
-from skrobust._net import NonFiniteLossError, OffSupportNet
+from skrobust._net import NonFiniteLossError, OffSupportNet, Passes
 from skrobust._net_params import checked_net_params
+from skrobust._parallel import processes_of
 from skrobust._runtime import (
     InTurns,
     fits_on_device,
     isolated_random_state,
     limited_threads,
     random_stream,
-    resolve_device,
     resolve_dtype,
 )
 from skrobust._schedules import SCHEDULES, WARM_UPS, LearningRate
@@ -85,9 +85,11 @@ def train(estimator, run, data, classes, moments, net, random_state):
     check_two_classes(classes)
     codes = encode_labels(data.y, classes)
     weight = class_weighted(data.weight, estimator.class_weight, classes, codes)
-    seeds = Seeds(*random_state.randint(2**31 - 1, size=len(Seeds._fields)).tolist())
+    processes = processes_of(estimator.accelerator)
+    seeds = processes.seeds(Seeds(*random_state.randint(2**31 - 1, size=len(Seeds._fields)).tolist()))
     place = Place.of(estimator, data.X.dtype, net)
-    checkpoints = make_checkpoints(estimator, run, data, place.device, net, seeds)
+    processes.check_same(estimator, data, place.device, net)
+    checkpoints = processes.checkpoints(make_checkpoints(estimator, run, data, place.device, net, seeds))
     seeds = seeds if checkpoints is None else Seeds(*checkpoints.seeds)
     objective = make_objective(estimator, place, moments, data, len(classes), seeds.noise)
     if estimator.noise_units == "global" and objective.uses_noise and data.row_shape is None:
@@ -95,14 +97,15 @@ def train(estimator, run, data, classes, moments, net, random_state):
     fitting, held_out = split_validation(run, estimator, codes, seeds.split)
     with isolated_random_state(place.device, seeds.network):
         net = prepared_net(net, run, estimator, place, data, len(classes))
+    processes.agree_on(net.module_)
     vars(estimator).update(classes_=classes, net_=net, _moments=moments)
     _measure_support(estimator, run, objective, place, data, seeds.support)
     rows, valid_rows = (place.rows(data.X, codes, weight, part) for part in (fitting, held_out))
-    score = validation_score(estimator, data, weight, held_out)
+    score = processes.score(validation_score(estimator, data, weight, held_out))
     callbacks = make_callbacks(estimator, run, len(net.get_iterator(rows, training=True)), score, checkpoints)
     with _recorded(estimator, net, checkpoints):
         settings = {"n_epochs": run.n_epochs, "seed": seeds.order, "n_threads": estimator.n_threads}
-        run_epochs(net, objective, rows, valid_rows, callbacks, **settings)
+        run_epochs(net, objective, rows, valid_rows, callbacks, make_passes=processes.passes, **settings)
 
 
 def _measure_support(estimator, run, objective, place, data, seed):
@@ -154,7 +157,7 @@ class Place:
     @classmethod
     def of(cls, estimator, data_dtype, net):
         """Return where an estimator is to train; a net that there is already keeps its type."""
-        device = resolve_device(estimator.device)
+        device = processes_of(estimator.accelerator).device(estimator.device)
         return cls(device, resolve_dtype(estimator.dtype, data_dtype, device) if net is None else net.float_type)
 
     def tensor(self, array):
@@ -315,9 +318,10 @@ def make_callbacks(estimator, run, n_batches, validation_score, checkpoints=None
         )
         callbacks.append(("validation_stop", stop))
     callbacks += [_copied_callback(callback, run.schedule) for callback in estimator.callbacks or []]
-    if estimator.verbose == 1:
+    verbose = estimator.verbose if processes_of(estimator.accelerator).is_main else 0
+    if verbose == 1:
         callbacks.append(("progress", TrainingProgress(run.n_epochs)))
-    if estimator.verbose > 1:
+    if verbose > 1:
         callbacks.append(("log", EpochLog(["valid_score"] if validation_score is not None else [])))
     return callbacks if checkpoints is None else [*callbacks, ("checkpoints", checkpoints)]
 
@@ -338,7 +342,7 @@ def _copied_callback(callback, schedule):
     return copy.deepcopy(callback)
 
 
-def run_epochs(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed, n_threads=None):
+def run_epochs(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed, n_threads=None, make_passes=Passes):
     """Train a net for some epochs; a KeyboardInterrupt ends training early and leaves the net usable.
 
     Raises
@@ -349,7 +353,7 @@ def run_epochs(net, objective, rows, valid_rows, callbacks, *, n_epochs, seed, n
     device = torch.device(net.device)
     generator = torch.Generator(device=rows.X.device).manual_seed(seed)
     threads = limited_threads(net.module_, device, n_threads)
-    with random_stream(device, seed) as stream, threads, net.pursuing(InTurns(objective, stream)):
+    with random_stream(device, seed) as stream, threads, net.pursuing(InTurns(objective, stream), make_passes):
         vars(net).update(iterator_train__generator=generator, max_epochs=n_epochs, callbacks=callbacks)
         net.initialize_callbacks()
         _check_callback_names(net)
