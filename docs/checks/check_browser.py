@@ -13,11 +13,14 @@ PAGES = [str(path.relative_to(SITE)) for path in built_pages()]
 # Those of the API are alike: a phone is the harder test.
 WIDTHS_OF_PAGES = [(name, label) for name in PAGES for label in WIDTHS if label == "phone" or "generated" not in name]
 SECONDS = 30
-# What reaches beyond the window, and is not in a box made to scroll by itself.
+# What reaches beyond the window to the right, and is not in a box made to scroll by itself; or to the left, which no
+# box scrolls to.
 TOO_WIDE = """
 const scrolls = 'pre, .highlight, .pst-scrollable-table-container, div.math, .architecture-map, .output_html';
-const isOut = element => element.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
-const out = [...document.querySelectorAll('.bd-main *')].filter(element => isOut(element) && !element.closest(scrolls));
+const isRight = element => element.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
+const isLeft = element => element.getBoundingClientRect().left < -1;
+const isOut = element => isLeft(element) || isRight(element) && !element.closest(scrolls);
+const out = [...document.querySelectorAll('.bd-main *')].filter(isOut);
 return out.map(element => element.outerHTML.slice(0, 200));
 """
 
