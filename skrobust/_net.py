@@ -268,21 +268,20 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         # Its running moments may be as broken as the step that failed; training on makes a new one.
         vars(self).pop("optimizer_", None)
 
-    def predicted(self, rows, reduce, chunk_size):
+    def predicted(self, chunks, reduce):
         """Yield reduced logits of flat rows, chunk by chunk, on the CPU.
 
         Parameters
         ----------
-        rows : Tensor of shape (n, n_features)
+        chunks : iterable of Tensor of shape (n, n_features)
+            As many rows in each as one pass is to hold.
         reduce : callable
             Maps logits to what is wanted of them.
-        chunk_size : int
-            Rows in one pass, which bounds memory.
         """
         if self.module_.training:
             self.module_.eval()
         with torch.inference_mode():
-            for chunk in rows.split(chunk_size):
+            for chunk in chunks:
                 yield reduce(self.infer(chunk)).cpu()
 
     def move_to(self, device):

@@ -66,9 +66,9 @@ class NetworkPredictorMixin:
         X, row_shape = as_rows(X, self.image_shape)
         check_same_shape(row_shape, self.net_.row_shape, name="X", others="the classifier was fitted on images")
         X = validate_data(self, X, dtype=FLOATS, reset=False)
-        rows = _training.as_tensor(X, self.net_.float_type)
-        chunks = self.net_.predicted(rows, lambda logits: reduce(_finite(logits)), PREDICTION_ROWS)
-        return torch.cat(list(chunks)).numpy()
+        parts = (X[start : start + PREDICTION_ROWS] for start in range(0, len(X), PREDICTION_ROWS))
+        rows = (_training.as_tensor(part, self.net_.float_type) for part in parts)
+        return torch.cat(list(self.net_.predicted(rows, lambda logits: reduce(_finite(logits))))).numpy()
 
     @contextlib.contextmanager
     def _unchanged_on_failure(self):

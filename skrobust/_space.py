@@ -53,7 +53,7 @@ class LayerSpace:
     def begin_epoch(self, forward, rows):
         """Measure the activations of evenly spaced training rows; it draws no random numbers and changes nothing."""
         step = -(-len(rows) // MEASURED_ROWS)
-        X, weight = rows.X[::step].to(forward.device), rows.weight
+        X, weight = rows.X[::step].to(forward.device, copy=True), rows.weight
         if self.cut is None:
             self.cut = self._cut(forward, X[:8])
         with forward.evaluating(), batch_statistics(forward), torch.no_grad():

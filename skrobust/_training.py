@@ -31,7 +31,7 @@ from skrobust._runtime import (
 )
 from skrobust._schedules import SCHEDULES, WARM_UPS, LearningRate
 from skrobust._validation import takes_sample_weight, warn_about_spread
-from skrobust.data import Rows
+from skrobust.data import Rows, shared_view
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -165,8 +165,11 @@ class Place:
         return as_tensor(array, self.float_type).to(self.device)
 
     def kept(self, array):
-        """Return an array as a tensor, on the device if it fits there and in main memory if not."""
-        rows = as_tensor(array, self.float_type)
+        """Return an array as a tensor, on the device if it fits there and in main memory, or on disk, if not.
+
+        It may be the memory of the array: nobody may write to it.
+        """
+        rows = as_tensor(array if array.flags.writeable else shared_view(array), self.float_type)
         return rows.to(self.device) if fits_on_device(rows.nbytes, self.device) else rows
 
     def rows(self, X, codes, weight, part):
@@ -185,8 +188,7 @@ class Place:
 def as_tensor(array, float_type):
     """Return an array as a tensor, without a copy where that is safe.
 
-    Memory-mapped rows, as joblib hands them to its workers, are read-only, which torch cannot express: they are
-    copied.
+    Read-only rows, as joblib hands them to its workers, are copied: torch cannot express that nobody may write to them.
     """
     array = array if array.flags.writeable else array.copy()
     return torch.from_numpy(np.ascontiguousarray(array)).to(float_type)

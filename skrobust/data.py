@@ -47,7 +47,25 @@ class Rows(torch.utils.data.Dataset):
         return _taken(self.X, index), (_taken(self.y, index), _taken(self.weight, index))
 
 
+class _Shared:
+    """The memory of an array, as numpy asks for it."""
+
+    def __init__(self, array):
+        self.array = array  # keeps the memory
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+
+
+def shared_view(array):
+    """Return a view of a read-only array that claims to be writable, for torch, which knows no others.
+
+    So rows that are mapped into memory stay on disk. To write to them would end the process.
+    """
+    return np.asarray(_Shared(array))
+
+
 def _taken(values, index):
+    if isinstance(index, slice):
+        return values[index].clone()  # what is done to a batch in place must not reach the rows
     # index_select copies whole rows, which is several times faster than general indexing.
     return values.index_select(0, index) if isinstance(index, torch.Tensor) else values[index]
 

@@ -60,7 +60,7 @@ def test_validation_rows_are_recorded_and_never_trained_on(rows):
 @pytest.mark.parametrize("chunk_size", [1, 7, 1000])
 def test_prediction_in_chunks_is_that_of_the_whole(rows, chunk_size):
     net = make_net()
-    chunks = list(net.predicted(rows.X, lambda logits: logits.softmax(dim=1), chunk_size))
+    chunks = list(net.predicted(rows.X.split(chunk_size), lambda logits: logits.softmax(dim=1)))
     assert [len(chunk) for chunk in chunks[:-1]] == [chunk_size] * (len(chunks) - 1)
     with torch.no_grad():
         torch.testing.assert_close(torch.cat(chunks), net.module_(rows.X).softmax(dim=1))
@@ -69,7 +69,7 @@ def test_prediction_in_chunks_is_that_of_the_whole(rows, chunk_size):
 def test_prediction_switches_to_evaluation_mode(rows):
     net = make_net(nn.Sequential(nn.Dropout(0.9), nn.Linear(4, 3)))
     assert net.module_.training
-    first, second = (torch.cat(list(net.predicted(rows.X, lambda logits: logits, 1000))) for _ in range(2))
+    first, second = (torch.cat(list(net.predicted([rows.X], lambda logits: logits))) for _ in range(2))
     assert torch.equal(first, second)
     assert not net.module_.training
 
@@ -103,12 +103,12 @@ def test_a_copy_for_predicting_shares_nothing_with_the_net(rows):
     net = make_net()
     net.partial_fit((rows, None))
     other = net.without_training_state()
-    before = torch.cat(list(other.predicted(rows.X, lambda logits: logits, 1000)))
+    before = torch.cat(list(other.predicted([rows.X], lambda logits: logits)))
     n_epochs = len(other.history)
     net.partial_fit((rows, None))
     assert len(net.history) == n_epochs + 2
     assert len(other.history) == n_epochs
-    assert torch.equal(torch.cat(list(other.predicted(rows.X, lambda logits: logits, 1000))), before)
+    assert torch.equal(torch.cat(list(other.predicted([rows.X], lambda logits: logits))), before)
     assert not hasattr(other, "optimizer_")
     assert other.objective is None
     assert hasattr(net, "optimizer_"), "the original can train on"

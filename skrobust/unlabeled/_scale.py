@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from skrobust.data import widest_float
-from skrobust.unlabeled._distances import distances, random_rows, rows_at
+from skrobust.unlabeled._distances import QUERIES_AT_A_TIME, distances, random_rows, rows_at
 from skrobust.unlabeled._resolve import resolve_sampler
 from skrobust.unlabeled._samplers import prepared_sampler
 from skrobust.unlabeled._support import Support
@@ -54,13 +54,22 @@ def off_support_fraction(rows, points, *, quantile=0.99, n_queries=256):
 
 def _edge_of(rows, quantile, n_queries):
     """Return the distance from all rows at which the support of the data ends."""
-    between_rows = distances(rows[:n_queries], rows)
-    between_rows.diagonal().fill_(torch.inf)
-    return between_rows.amin(dim=1).quantile(quantile)
+    return _nearest(rows[:n_queries], rows, are_rows=True).quantile(quantile)
 
 
 def _fraction_beyond(edge, rows, points):
-    return (distances(points, rows).amin(dim=1) > edge).to(rows.dtype).mean().item()
+    return (_nearest(points, rows) > edge).to(rows.dtype).mean().item()
+
+
+def _nearest(queries, rows, *, are_rows=False):
+    """Return the distances of queries to the nearest of the rows, of which the queries themselves may be the first."""
+    nearest = []
+    for start in range(0, len(queries), QUERIES_AT_A_TIME):
+        between = distances(queries[start : start + QUERIES_AT_A_TIME], rows)
+        if are_rows:
+            between[:, start:].diagonal().fill_(torch.inf)
+        nearest.append(between.amin(dim=1))
+    return torch.cat(nearest)
 
 
 def off_support_scale(
