@@ -206,14 +206,18 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         """
         if iterator is None:
             return
-        terms, sizes = [], []
+        record, sizes = None, []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            terms.append({name: value.detach() for name, value in step.pop("terms", {"loss": step["loss"]}).items()})
+            terms = step.pop("terms", {"loss": step["loss"]})
+            values = torch.stack([value.detach() for value in terms.values()])
+            # One tensor for the epoch: small ones that outlive their batch would keep the memory between them taken.
+            record = values.new_empty(len(iterator), len(values)) if record is None else record
+            record[len(sizes)] = values
             sizes.append(len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        means = _weighted_means(terms, sizes)
+        means = _weighted_means(list(terms), record, sizes)
         for name, mean in means.items():
             self.history.record(f"{prefix}_{name}", mean)
         self.history.record(f"{prefix}_batch_count", len(sizes))
@@ -315,9 +319,8 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         return other
 
 
-def _weighted_means(terms, sizes):
+def _weighted_means(names, record, sizes):
     """Return the mean of each term over batches, in one transfer from the device."""
     sizes = torch.tensor(sizes, dtype=torch.float64)
-    stacked = torch.stack([torch.stack(list(term.values())) for term in terms])
-    means = sizes @ stacked.cpu().double() / sizes.sum()  # in this order: not every device has float64
-    return dict(zip(terms[0], means.tolist(), strict=True))
+    means = sizes @ record[: len(sizes)].cpu().double() / sizes.sum()  # in this order: not every device has float64
+    return dict(zip(names, means.tolist(), strict=True))

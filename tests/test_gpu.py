@@ -146,7 +146,7 @@ class AnyGenerator(torch.Generator):
 def meta(monkeypatch):
     """Make device="meta" trainable: what is read once in an epoch or a fit is replaced, the batches are not."""
     monkeypatch.setattr(torch, "Generator", AnyGenerator)
-    monkeypatch.setattr(_net, "_weighted_means", lambda terms, sizes: dict.fromkeys(terms[0], 0.0))
+    monkeypatch.setattr(_net, "_weighted_means", lambda names, record, sizes: dict.fromkeys(names, 0.0))
     monkeypatch.setattr(_net.OffSupportNet, "_check_finite", lambda net, means: None)
     monkeypatch.setattr(_net, "check_logits", lambda network, rows, n_classes: None)
     monkeypatch.setattr(OffSupport, "off_support_fraction", lambda *args: math.nan)
