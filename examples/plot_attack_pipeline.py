@@ -96,7 +96,7 @@ print(f"  {np.min(far):.2f} at least, {np.median(far):.2f} in the median and {np
 
 row = np.flatnonzero(is_fooled & whole.success)[:1]
 changed = {"last step, mapped back": X_back, "whole Pipeline": whole.X_adv}
-fig, axes = plt.subplots(1, 2, figsize=(12.5, 4.6), layout="constrained")
+fig, axes = plt.subplots(2, 1, figsize=(7.5, 7.5), layout="constrained")
 for ax, (name, X_adv) in zip(axes, changed.items(), strict=True):
     AdversarialExamplesDisplay.from_predictions(
         X_test,

@@ -175,7 +175,7 @@ def worst_case(name):
     return pd.DataFrame({**curve, "n_rows": len(y_test), "is_upper_bound": reports[name].is_upper_bound})
 
 
-fig, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
+fig, axes = plt.subplots(2, 2, figsize=(9.6, 7.4), layout="constrained")
 for ax, name in zip(axes.flat, list(classifiers)[1:], strict=True):
     curves = pd.concat([single[name], worst_case(name), worst_case("no defense")])
     RobustnessCurveDisplay.from_curves(curves, ax=ax, show_half=False)

@@ -169,7 +169,7 @@ print(pd.Series(refused).round(3).to_string())
 
 is_other_home = (results["possible rows"].X_adv[HOMES] != X[HOMES]).any(axis=1)
 shown = np.flatnonzero(fooled["sizes only"] & is_other_home)[:2]
-fig, axes = plt.subplots(2, 2, figsize=(11.5, 6.2), layout="constrained")
+fig, axes = plt.subplots(2, 2, figsize=(9.6, 6), layout="constrained")
 for column, (name, threat_model) in zip(axes.T, threat_models.items(), strict=True):
     AdversarialExamplesDisplay.from_predictions(
         X,

@@ -97,23 +97,31 @@ rows = {
     "made to fool\nthe robust network": found["robust"].X_adv,
 }
 
-fig, axes = plt.subplots(len(rows), len(shown), figsize=(13, 6.2), layout="constrained")
+fig, axes = plt.subplots(len(rows), len(shown), figsize=(9.6, 5.4), layout="constrained")
 for i, (title, digits) in enumerate(rows.items()):
     answers = {name: network.predict(digits) for name, network in networks.items()}
     for j, ax in enumerate(axes[i]):
         ax.imshow(digits[j].reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
         ax.set(xticks=[], yticks=[])
         if i > 0 and (digits[j] == X_test[shown[j]]).all():
-            ax.set_title("unchanged", fontsize=9, color=INK)
+            ax.set_title("unchanged", fontsize=8, color=INK)
         for line, name in enumerate(networks):
             is_wrong = answers[name][j] != y_test[shown[j]]
             style = {"color": WRONG, "weight": "bold"} if is_wrong else {"color": INK}
-            height = -0.06 - 0.16 * line
-            ax.text(0.5, height, f"{name}: {answers[name][j]}", ha="center", va="top", transform=ax.transAxes, **style)
-    axes[i, 0].set_ylabel(title, fontsize=11)
+            style |= {"ha": "center", "va": "top", "fontsize": 9, "transform": ax.transAxes}
+            ax.text(0.5, -0.06 - 0.19 * line, f"{name}: {answers[name][j]}", **style)
+    axes[i, 0].set_ylabel(title, fontsize=9)
 fig.suptitle(f"Digits, each pixel changed by at most {PICTURE_EPS:g} of 16 shades, and what both networks answer")
 
 path = Path(os.environ.get("SKROBUST_OUTPUT", ".")) / "quickstart.png"
 path.parent.mkdir(parents=True, exist_ok=True)
 fig.savefig(path, dpi=130)
 print(f"Picture: {path}")
+
+# %%
+# What was learned
+# ----------------
+# - On clean digits nobody would tell the two networks apart. Under changes of one or two shades of sixteen, which the
+#   picture shows to be hardly visible, the plain one loses most digits, and the robust one keeps many times as many.
+# - Robust is a matter of degree: at three shades next to nothing stands of either.
+# - The worst case is below PGD alone wherever there is something left to find. One attack is not enough to rely on.

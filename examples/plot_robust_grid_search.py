@@ -29,7 +29,7 @@ from skrobust.metrics import make_robustness_scorer, make_robustness_scorers, ro
 from skrobust.model_selection import most_robust_within
 
 X, y = load_breast_cancer(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=150, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=120, stratify=y, random_state=0)
 
 # %%
 # What an attacker may do
@@ -92,7 +92,7 @@ reports = {
         y_test,
         threat_model.with_eps(EPS),
         eps_factors=[0, 1 / 3, 2 / 3, 1],
-        n_control=30,
+        n_control=20,
     )
     for name, search in searches.items()
 }
@@ -106,7 +106,7 @@ for name, report in reports.items():
 
 INK, CLEAN = "0.25", "#4477AA"
 SHADES = ["#F0B57A", "#E07B39", "#B24700"]
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(9.6, 4.6), layout="constrained", sharey=True)
 for ax, (name, search) in zip(axes, searches.items(), strict=True):
     results, ((parameter, values),) = search.cv_results_, grids[name].items()
     at = np.arange(len(values))
@@ -123,8 +123,19 @@ for ax, (name, search) in zip(axes, searches.items(), strict=True):
     ax.grid(axis="y", color="0.9")
 axes[0].set(ylabel="accuracy in three-fold cross-validation", ylim=(0.4, 1.01))
 axes[0].legend(frameon=False, loc="lower left")
+fig.suptitle("Accuracy in cross-validation, clean and attacked, against the parameter of each search")
 
 path = Path(os.environ.get("SKROBUST_OUTPUT", ".")) / "robust_grid_search.png"
 path.parent.mkdir(parents=True, exist_ok=True)
 fig.savefig(path, dpi=130)
 print(f"\nPicture: {path}")
+
+# %%
+# What was learned
+# ----------------
+# - Some robustness is free. Along each grid there are candidates that are as accurate as their neighbors and stand up
+#   better to the attack. A search that looks at accuracy alone has no reason to take them.
+# - More of it costs accuracy. Both grids end where clean accuracy falls too: at too much ``smoothness``, and at too
+#   small a ``C``.
+# - On rows that the search has not seen, the two winners cannot be told apart up to the eps of the search: their
+#   intervals overlap, clean and attacked. Neither report raises a flag.
