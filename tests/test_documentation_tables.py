@@ -1,0 +1,110 @@
+"""Tables of the documentation show what the files of results hold."""
+
+import re
+
+import benchmark_table
+import pytest
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Return a folder with a file of results."""
+    (tmp_path / "a.csv").write_text(
+        "name,n,clean,clean_half_width,union,seconds\n"
+        '"fgsm, random start",3,0.9876,0.0123,0.5,12.4\n'
+        "plain,3,0.99,,,140.6\n"
+        "off,3,0.98,0.01,0.75,9.5\n"
+    )
+    (tmp_path / "long.csv").write_text("model,measure,mean,error\na,clean,0.9,0.1\na,union,0.5,\nb,clean,0.8,0.2\n")
+    return tmp_path
+
+
+def cells(name, folder, **options):
+    table = benchmark_table.Table(name, options, folder)
+    return [table.heads, *([table.cell(row, column) for column in table.columns] for row in table.rows)]
+
+
+def test_a_table_shows_all_columns(results):
+    head, first, second, _ = cells("a.csv", results)
+    assert head == ["name", "n", "clean", "clean_half_width", "union", "seconds"]
+    assert first == ["fgsm, random start", "3", ".988 ± .012", ".012", ".500", "12.400"]
+    assert second == ["plain", "3", ".990", "", "", "140.600"]
+
+
+def test_a_table_has_headings_formats_conditions_and_an_order(results):
+    options = {"columns": 'clean=Clean, seconds, "name=training, or way"', "format": ".2f, seconds=.0f"}
+    assert cells("a.csv", results, where="name!=plain", sort="-seconds", **options) == [
+        ["Clean", "seconds", "training, or way"],
+        [".99 ± .01", "12", "fgsm, random start"],
+        [".98 ± .01", "10", "off"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        ("name=plain", ["plain"]),
+        ("name=fgsm, random start|off, n=3.0", ["fgsm, random start", "off"]),
+        ("n=3, name!=off|plain", ["fgsm, random start"]),
+    ],
+)
+def test_rows_that_meet_conditions_are_kept(results, where, names):
+    assert [row[0] for row in cells("a.csv", results, where=where)[1:]] == names
+
+
+@pytest.mark.parametrize(
+    ("sort", "names"),
+    [
+        ("union", ["fgsm, random start", "off", "plain"]),
+        ("-union", ["off", "fgsm, random start", "plain"]),
+        ("n, -name", ["plain", "off", "fgsm, random start"]),
+        ("seconds", ["off", "fgsm, random start", "plain"]),
+    ],
+)
+def test_rows_are_sorted_and_those_without_a_value_come_last(results, sort, names):
+    assert [row[0] for row in cells("a.csv", results, sort=sort)[1:]] == names
+
+
+def test_headings_may_have_commas(results):
+    options = {"columns": "name=training, or way, n, seconds=seconds, of one thread"}
+    assert cells("a.csv", results, **options)[0] == ["training, or way", "n", "seconds, of one thread"]
+
+
+def test_values_become_columns(results):
+    options = {"pivot": "measure, mean, error", "columns": "model, union, clean"}
+    assert cells("long.csv", results, **options) == [
+        ["model", "union", "clean"],
+        ["a", ".500", ".900 ± .100"],
+        ["b", "", ".800 ± .200"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("b.csv", {}, "no file 'b.csv' of results; there are a.csv, long.csv"),
+        ("a.csv", {"columns": "nme"}, "no column 'nme'; there are name, n, clean"),
+        ("a.csv", {"where": "plain"}, "'plain' has no '='"),
+        ("a.csv", {"where": "name=other"}, "no row is left where 'name=other'"),
+        ("a.csv", {"where": "other=1"}, "no column 'other'"),
+        ("a.csv", {"sort": "-other"}, "no column 'other'"),
+        ("a.csv", {"code": "other"}, "no column 'other'"),
+        ("a.csv", {"format": "other=.1f"}, "no column 'other'"),
+        ("a.csv", {"format": ".3q"}, "format '.3q'"),
+        ("long.csv", {"pivot": "measure"}, "pivot takes"),
+        ("long.csv", {"pivot": "measure, other"}, "no column 'other'"),
+        ("a.csv", {"pivot": "n, clean", "columns": "n"}, "twice"),
+    ],
+)
+def test_what_is_not_there_is_said(results, name, options, message):
+    with pytest.raises(benchmark_table.TableError, match=re.escape(message)):
+        cells(name, results, **options)
+
+
+def test_the_first_page_claims_what_the_results_say():
+    """Adversarial training is ahead in its norm; off-support training in the other, in the union and without attack."""
+    _, rows = benchmark_table.read("mnist_worst.csv")
+    found = {row["method"]: row for row in rows if row["budget"] == "equal epochs"}
+    ours, pgd = found["off-support"], found["pgd-7, eps 0.2"]
+    assert all(float(pgd[name]) > float(ours[name]) for name in ("worst_linf_0.1", "worst_linf_0.2"))
+    assert all(float(ours[name]) > float(pgd[name]) for name in ("clean", "worst_l2_2", "worst_union"))
