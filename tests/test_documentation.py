@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 
 import architecture_maps as maps
-import benchmark_table
 import plain_types
 import public_names
 import pytest
