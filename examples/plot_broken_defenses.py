@@ -1,7 +1,7 @@
 """
-==========================================================
+===========================================================
 Is this classifier robust, or is the attack being deceived?
-==========================================================
+===========================================================
 
 An attack that fails may have met a robust classifier, or a classifier that leads it astray. Four defenses are planted
 here that do the second: each looks robust to one well-known attack. What do they look like to all attacks together, and
