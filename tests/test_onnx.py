@@ -162,6 +162,16 @@ def test_networks_for_images_are_exported(digit_images, params, tmp_path):
     assert_answers_alike(alone, tmp_path / "alone.onnx", images, rows / 255)
 
 
+@pytest.mark.parametrize("params", [{}, {"decision_function_shape": "ovo"}, {"break_ties": True}], ids=str)
+def test_ties_of_votes_go_to_the_class_that_predict_takes(params, tmp_path):
+    fitted = make_pipeline(StandardScaler(), SVC(**params)).fit(X, Y)
+    far = np.random.default_rng(0).uniform(-5, 15, (300, X.shape[1]))
+    if not params:
+        assert (fitted.predict(far) != fitted.classes_[fitted.decision_function(far).argmax(axis=1)]).mean() > 0.1
+    io.export_onnx(fitted, tmp_path / "model.onnx", X)
+    assert_answers_alike(fitted, tmp_path / "model.onnx", far)
+
+
 def test_named_columns_and_their_names_are_kept(tmp_path):
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
     columns = ColumnTransformer([("some", StandardScaler(), ["d", "a"]), ("other", "passthrough", ["b"])])

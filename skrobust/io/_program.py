@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import torch
+from sklearn.svm import SVC, NuSVC
 from torch import nn
 
 from skrobust._atomic import atomic_file
@@ -15,6 +16,7 @@ from skrobust.io._rows import method_of, rows_at_hand, scores_of
 from skrobust.torchify import RowNetwork
 from skrobust.torchify._input import Input
 from skrobust.torchify._outputs import decision, log_probabilities
+from skrobust.torchify._parts import Elementwise
 from skrobust.torchify._to_torch import METHODS, _module
 
 TOLERANCE = 1e-5
@@ -49,16 +51,25 @@ def answers_module(fitted, X, matrix):
     row_shape = np.shape(X)[1:] if np.ndim(X) > 2 else None
     columns = Input(names=tuple(getattr(X, "columns", ())), get_rows=lambda: rows, row_shape=row_shape)
     scores = _module(fitted, columns, METHODS[method]).cpu()
-    return Answers(scores, None if _follows_scores(fitted, method) else _module(fitted, columns).cpu())
+    last = _last_step(fitted)
+    # Are they made from the logits? Then both have their largest value at the same class.
+    makers = log_probabilities if method == "predict_proba" else decision
+    if makers.dispatch(type(last)) is makers.dispatch(object):
+        return Answers(scores, None)
+    logits = _module(fitted, columns).cpu()
+    return Answers(scores, nn.Sequential(logits, Elementwise(torch.round)) if _counts_votes(last) else logits)
 
 
-def _follows_scores(fitted, method):
-    """Return whether scores are made from the logits, so that both have their largest value at the same class."""
+def _last_step(fitted):
     last = fitted
     while hasattr(last, "steps") or hasattr(last, "best_estimator_"):
         last = last.steps[-1][1] if hasattr(last, "steps") else last.best_estimator_
-    makers = log_probabilities if method == "predict_proba" else decision
-    return makers.dispatch(type(last)) is makers.dispatch(object)
+    return last
+
+
+def _counts_votes(last):
+    """Return whether the whole numbers in the logits decide, the first class where they are equal."""
+    return isinstance(last, (SVC, NuSVC)) and len(last.classes_) > 2 and not last.break_ties
 
 
 def single_convolutions(module):
