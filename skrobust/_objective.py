@@ -233,7 +233,9 @@ class OffSupport(CrossEntropy):
         """
         if self.generated is None or not self.n_unlabeled:
             return math.nan
-        shown = torch.randperm(len(X), generator=generator, device=generator.device)[:REFERENCE_ROWS].cpu().numpy()
+        order = torch.randperm(len(X), generator=generator, device=generator.device)
+        shown = order[:REFERENCE_ROWS].cpu().numpy().copy()
+        del order  # it may be large, and its first part would hold on to it
         rows = tensor(X[shown])
         points = self.generated.sample(rows[:N_QUERIES], self.support, self.radius, generator)
         check_points(points, rows[:N_QUERIES], self.generated, parameter="unlabeled")

@@ -5,7 +5,7 @@ import copy
 import inspect
 import warnings
 
-import torch
+import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skrobust import _training
@@ -68,7 +68,13 @@ class NetworkPredictorMixin:
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         parts = (X[start : start + PREDICTION_ROWS] for start in range(0, len(X), PREDICTION_ROWS))
         rows = (_training.as_tensor(part, self.net_.float_type) for part in parts)
-        return torch.cat(list(self.net_.predicted(rows, lambda logits: reduce(_finite(logits))))).numpy()
+        outputs, n_done = None, 0
+        for part in self.net_.predicted(rows, lambda logits: reduce(_finite(logits))):
+            # One array for all: parts that outlive their pass would keep the memory between them taken.
+            outputs = np.empty((len(X), *part.shape[1:]), part.numpy().dtype) if outputs is None else outputs
+            outputs[n_done : n_done + len(part)] = part.numpy()
+            n_done += len(part)
+        return outputs
 
     @contextlib.contextmanager
     def _unchanged_on_failure(self):

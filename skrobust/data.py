@@ -115,9 +115,10 @@ class BatchIterator:
             yield self.dataset[:]
             return
         device = self.dataset.X.device
-        order = torch.arange(n_rows, device=device)
         if self.shuffle:
             order = torch.randperm(n_rows, generator=self.generator, device=device)
+        else:
+            order = torch.arange(n_rows, device=device)
         if self.drop_last:
             order = order[: n_batches * self.batch_size]
         for index in order.tensor_split(n_batches):

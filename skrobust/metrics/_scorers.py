@@ -8,12 +8,18 @@ import warnings
 from numbers import Real
 
 import numpy as np
+from sklearn.utils import _safe_indexing
 from sklearn.utils._metadata_requests import MetadataRequest, _MetadataRequester, _routing_enabled
+from sklearn.utils.validation import _num_samples
 
 from skrobust.attacks._assess import approach, assess
 from skrobust.attacks._plan import check_attack
 from skrobust.metrics._flags import cheap_flags, gradient_share
 from skrobust.metrics._parameters import check_has_eps, check_weight, radius_of, threat_model_of
+
+# Attacks to which the other rows are nothing; those that look at all rows get all of them at once.
+ROW_BY_ROW = ("fgsm", "pgd", "apgd", "apgd_targeted", "deepfool", "minimum_norm", "noise", "square")
+ROWS_AT_A_TIME = 4096
 
 
 def make_robustness_scorer(attack="pgd", *, eps=None, norm=np.inf, threat_model=None, random_state=0, **attack_params):
@@ -231,16 +237,14 @@ class RobustnessScorer(_WeightedScorer):
     def __call__(self, estimator, X, y, sample_weight=None):
         """Return the robust accuracy of a fitted estimator on rows of X."""
         threat_model = self._threat_model()
-        result = assess(
-            estimator,
-            X,
-            y,
-            self.attack,
-            threat_model=threat_model,
-            random_state=self.random_state,
-            **self.attack_params,
+        how = {"threat_model": threat_model, "random_state": self.random_state, **self.attack_params}
+        stand = np.concatenate(
+            [
+                assess(estimator, *part, self.attack, **how).robust(radius_of(threat_model))
+                for part in _parts(X, y, self.attack)
+            ]
         )
-        return _mean(result.robust(radius_of(threat_model)), check_weight(sample_weight, result.n))
+        return _mean(stand, check_weight(sample_weight, len(stand)))
 
     def __repr__(self):
         return _call_text(make_robustness_scorer, self)
@@ -290,27 +294,25 @@ class RobustnessScorers(_WeightedScorer):
         return _call_text(make_robustness_scorers, self)
 
     def _scores(self, estimator, X, y, sample_weight):
+        # Flags judge all rows together.
+        parts = [(X, y)] if self.diagnostics else _parts(X, y, self.attack)
+        columns, flags = zip(*(self._columns(estimator, *part) for part in parts), strict=True)
+        columns = np.concatenate(columns, axis=1)
+        weight = check_weight(sample_weight, columns.shape[1])
+        return dict(zip(self._keys(), [*(_mean(column, weight) for column in columns), *flags[0]], strict=True))
+
+    def _columns(self, estimator, X, y):
+        """Return the figures of each row, of shape (n_scores, n), and diagnostics of all, if they are asked for."""
         threat_model, radii = self._run()
-        result = assess(
-            estimator,
-            X,
-            y,
-            self.attack,
-            threat_model=threat_model,
-            radii=radii,
-            random_state=self.random_state,
-            **self.attack_params,
-        )
-        weight = check_weight(sample_weight, result.n)
+        how = {"threat_model": threat_model, "random_state": self.random_state, **self.attack_params}
+        result = assess(estimator, X, y, self.attack, radii=radii, **how)
         columns = [result.clean(), *(result.robust(radius) for radius in radii)]
         if self.distance:
             # Rows fooled within a ball lie anywhere in it.
             approach(result, np.flatnonzero(result.distance <= radii[-1]))
             columns.append(np.minimum(result.distance, radii[-1]))
-        scores = [_mean(column, weight) for column in columns]
-        if self.diagnostics:
-            scores += [gradient_share(result), float(not cheap_flags(estimator, result))]
-        return dict(zip(self._keys(), scores, strict=True))
+        flags = [gradient_share(result), float(not cheap_flags(estimator, result))] if self.diagnostics else []
+        return np.stack(columns), flags
 
     def _keys(self):
         _, radii = self._run()
@@ -336,6 +338,15 @@ def _check_grid(eps_grid):
     if len(set(names)) < len(names):
         raise ValueError(f"eps_grid={eps_grid!r} holds numbers that agree to six digits: drop one of them.")
     return grid
+
+
+def _parts(X, y, attack):
+    """Return rows and labels in parts, so that memory does not grow with the rows, if attacks go row by row."""
+    n = _num_samples(X)
+    if attack not in ROW_BY_ROW or n <= ROWS_AT_A_TIME or _num_samples(y) != n:
+        return [(X, y)]
+    slices = [slice(start, start + ROWS_AT_A_TIME) for start in range(0, n, ROWS_AT_A_TIME)]
+    return ((_safe_indexing(X, part), _safe_indexing(y, part)) for part in slices)
 
 
 def _mean(values, weight):
