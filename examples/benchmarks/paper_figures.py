@@ -7,13 +7,14 @@ import inspect
 import math
 import pathlib
 
-from bench_paper_mnist import FAR_EPS, METHODS, PLAIN, REFERENCE
+from bench_paper_mnist import FAR_EPS, METHODS, N_JUDGING_ATTACKED, PLAIN, REFERENCE
 from common import RESULTS
 from figure_text import count, listed, number, rst_table, share
 from paper_aims import HEADS, aims_judged
 from paper_comparison import Tuned, figures
 from paper_judgement import crossings_judged, gains_judged, recipe
-from paper_runs import FULL_SIZES, LABELED_ONLY, THREATS, cells, whole
+from paper_runs import CONFIDENCE, FULL_SIZES, LABELED_ONLY, THREATS, cells, whole
+from scipy.stats import binomtest
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/user_guide/paper_figures.inc"
 TUNING = "paper_mnist_tuning_runs.csv"
@@ -33,7 +34,12 @@ def estimated(cell, method, measure, digits=3):
 def conditions(cell):
     """Say on what the figures of a cell rest."""
     n_attacked, n_test = (int(cell.runs[name].iloc[0]) for name in ("n_attacked", "n_test"))
-    return f"{n_attacked} test images are attacked; clean accuracy is that on all {n_test:,}.\n"
+    low, high = binomtest(n_attacked // 2, n_attacked).proportion_ci(CONFIDENCE, method="wilson")
+    return (
+        f"{n_attacked} test images are attacked; clean accuracy is that on all {n_test:,}. The choice of so few images "
+        f"alone leaves an accuracy of one half uncertain by {share((high - low) / 2)} to either side ({CONFIDENCE:.0%} "
+        "Wilson interval).\n"
+    )
 
 
 def cell_table(cell, what, columns, *, methods=None, digits=3):
@@ -64,12 +70,18 @@ def tuning(found):
     for name, method in tried.items():
         taken = method.default(tuned.value(name))
         best = next(r for r in tuned.rows if r["method"] == name and r["value"] in (str(taken), str(None)))
-        values = ", ".join(f"{value:g}" for value in method.values)
+        values = ", ".join(f"{value:g}" for value in sorted(method.values))
         judged = [share(best[name]) for name in ("clean", "worst_case_union")]
         rows.append([name, method.knob or "", values, "" if taken is None else f"{taken:g}", *judged])
     n_train, n_epochs = int(tuned.rows[0]["n_train"]), tuned.rows[0]["epochs"]
     caption = f"Tuning: {n_train:,} training images, {n_epochs} epochs, judged by held-out ones."
-    return rst_table(caption, ["training", "knob", "tried", "taken", "clean", "union"], rows)
+    table = rst_table(caption, ["training", "knob", "tried", "taken", "clean", "union"], rows)
+    at_end = [name for name, method in tried.items() if method.values and tuned.value(name) == max(method.values)]
+    note = f"For {listed(at_end)} the largest value that was tried is the one taken: a larger one may be better.\n"
+    attacked = (
+        f"{N_JUDGING_ATTACKED} held-out images were attacked, so that values that are close are not told apart.\n"
+    )
+    return "\n".join([table, attacked, *([note] if at_end else [])])
 
 
 def worst_case(found):
