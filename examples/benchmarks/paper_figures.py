@@ -76,11 +76,9 @@ def tuning(found):
     n_train, n_epochs = int(tuned.rows[0]["n_train"]), tuned.rows[0]["epochs"]
     caption = f"Tuning: {n_train:,} training images, {n_epochs} epochs, judged by held-out ones."
     table = rst_table(caption, ["training", "knob", "tried", "taken", "clean", "union"], rows)
-    at_end = [name for name, method in tried.items() if method.values and tuned.value(name) == max(method.values)]
-    note = f"For {listed(at_end)} the largest value that was tried is the one taken: a larger one may be better.\n"
-    attacked = (
-        f"{N_JUDGING_ATTACKED} held-out images were attacked, so that values that are close are not told apart.\n"
-    )
+    attacked = f"{N_JUDGING_ATTACKED} held-out images were attacked: values that are close are not told apart.\n"
+    at_end = [name for name, m in tried.items() if m.values and tuned.value(name) in (min(m.values), max(m.values))]
+    note = f"For {listed(at_end)} the value taken is the first or last that was tried: one beyond may be better.\n"
     return "\n".join([table, attacked, *([note] if at_end else [])])
 
 

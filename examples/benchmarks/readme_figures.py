@@ -52,8 +52,8 @@ def mnist_worst():
         "at L2 2. Means over seeds, whose number is in the second column.\n\n"
         + markdown_table(["training", "seeds", "clean", *THREATS.values()], body)
         + f"\nThe best of them: {winners}. Adversarial training, here for Linf, is what to use where the norm and the "
-        "size of the attack are known; off-support training needs neither. The defaults were chosen by hand on this very data set, "
-        f"test rows included, which flatters them a little; {count(most, 'seed')} "
+        "size of the attack are known; off-support training needs neither. The defaults were chosen by hand on this "
+        f"very data set, test rows included, which flatters them a little; {count(most, 'seed')} "
         f"{'does' if most == 1 else 'do'} not part trainings that are close. In the paper's comparison, where each "
         f"training is tuned, {recipe_in_short(whole(cells(), FULL_SIZES[0]))}.\n"
     )
