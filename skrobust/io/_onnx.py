@@ -65,6 +65,8 @@ def export_onnx(fitted, path, X=None):
     model therefore computes in float64, as scikit-learn does. The exceptions are networks trained in float32 and
     those with convolutions, which ONNX runtimes do not have in float64.
 
+    The model refuses no row: where the estimator raises an error for missing or infinite values, it answers anyhow.
+
     Examples
     --------
     >>> import pathlib, tempfile

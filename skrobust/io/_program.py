@@ -206,6 +206,8 @@ def export_torch(fitted, path, X=None):
     -----
     Like pickle, ``torch.export.load`` is not for files of strangers.
 
+    The program refuses no row: where the estimator raises an error for missing or infinite values, it answers anyhow.
+
     Examples
     --------
     >>> import pathlib, tempfile
