@@ -96,7 +96,7 @@ print(f"  {np.min(far):.2f} at least, {np.median(far):.2f} in the median and {np
 
 row = np.flatnonzero(is_fooled & whole.success)[:1]
 changed = {"last step, mapped back": X_back, "whole Pipeline": whole.X_adv}
-fig, axes = plt.subplots(2, 1, figsize=(7.5, 7.5), layout="constrained")
+fig, axes = plt.subplots(2, 1, figsize=(7.2, 6.8), layout="constrained")
 for ax, (name, X_adv) in zip(axes, changed.items(), strict=True):
     AdversarialExamplesDisplay.from_predictions(
         X_test,
@@ -111,7 +111,7 @@ for ax, (name, X_adv) in zip(axes, changed.items(), strict=True):
     ax.set_title(f"{name}\n", loc="left", fontweight="bold")
 widest = max(ax.get_xlim()[1] for ax in axes)
 plt.setp(axes, xlim=(-widest, widest))
-fig.suptitle("What two attacks changed in one row: at the last step of the Pipeline, and at its raw features")
+fig.suptitle("What two attacks on a Pipeline changed in one row of breast cancer data")
 plt.show()
 
 # %%

@@ -42,11 +42,11 @@ saturated.coefs_[-1] *= 1000
 saturated.intercepts_[-1] *= 1000
 
 # %%
-# **Black and white.** Pixels are rounded to 0 or 1 before the network sees them. Small changes vanish in rounding, and
-# with them every gradient.
+# **Rounding.** Pixels are rounded to 0 or 1 before the network sees them. Small changes vanish in rounding, and with
+# them every gradient.
 
-black_and_white = make_pipeline(Binarizer(threshold=0.5), MLPClassifier((64,), early_stopping=True, random_state=0))
-black_and_white.fit(X_train, y_train)
+rounded = make_pipeline(Binarizer(threshold=0.5), MLPClassifier((64,), early_stopping=True, random_state=0))
+rounded.fit(X_train, y_train)
 
 # %%
 # **Noise.** Every question gets noise of its own, so that no answer can be relied on, by an attack either.
@@ -114,7 +114,7 @@ def simple_pgd(estimator, X, y, *, radius, rng):
 classifiers = {
     "no defense": (undefended, simple_pgd, "PGD"),
     "saturated outputs": (saturated, simple_pgd, "PGD"),
-    "black and white": (black_and_white, simple_pgd, "PGD"),
+    "rounding": (rounded, simple_pgd, "PGD"),
     "noise": (noisy, "walk", "walk"),
     "trained against one step": (one_step, "fgsm", "one step"),
 }
@@ -134,24 +134,17 @@ reports = {
     name: robustness_report(clf, X_test, y_test, bounds.with_eps(0.2), eps_factors=(0, 0.5, 1), n_control=12)
     for name, (clf, _, _) in classifiers.items()
 }
-table = {
-    name: {
-        "clean": report.summary["accuracy"][0],
-        "single attack": single[name]["accuracy"].iloc[-1],
-        "worst case": report.summary["accuracy"][EPS[-1]],
-        "flags": ", ".join(report.flags) or "none",
-    }
-    for name, report in reports.items()
-}
-print(f"Accuracy on {len(y_test)} rows, clean and at eps {EPS[-1]}\n")
-print(pd.DataFrame(table).T.to_string(float_format="{:.2f}".format))
+print(f"Accuracy on {len(y_test)} rows, clean and at eps {EPS[-1]}\n\n{'':<25}clean  single  worst  flags")
+for name, report in reports.items():
+    accuracy, flags = report.summary["accuracy"], ", ".join(report.flags) or "none"
+    print(f"{name:<25}{accuracy[0]:>5.2f}{single[name]['accuracy'].iloc[-1]:>8.2f}{accuracy[EPS[-1]]:>7.2f}  {flags}")
 
 # %%
 # Each flag says what it means and what to do about it.
 
 for name, report in reports.items():
     for flag, text in report.flags.items():
-        print(textwrap.fill(f"{name}: {flag}. {text}", 100, subsequent_indent="    "))
+        print(textwrap.fill(f"{name}: {flag}. {text}", 84, subsequent_indent="    "))
 
 # %%
 # Training against one step raises none: no attack was deceived but the one that takes one step, and a report does not
@@ -175,12 +168,12 @@ def worst_case(name):
     return pd.DataFrame({**curve, "n_rows": len(y_test), "is_upper_bound": reports[name].is_upper_bound})
 
 
-fig, axes = plt.subplots(2, 2, figsize=(9.6, 7.4), layout="constrained")
+fig, axes = plt.subplots(2, 2, figsize=(8.2, 7), layout="constrained")
 for ax, name in zip(axes.flat, list(classifiers)[1:], strict=True):
     curves = pd.concat([single[name], worst_case(name), worst_case("no defense")])
     RobustnessCurveDisplay.from_curves(curves, ax=ax, show_half=False)
-    ax.set_title(name)
-fig.suptitle("Four broken defenses: accuracy against eps, by an attack that they deceive and in the worst case")
+    ax.set(title=name, xticks=EPS)
+fig.suptitle("Four broken defenses, attacked in a way that they deceive and in the worst case")
 plt.show()
 
 # %%
@@ -189,8 +182,8 @@ plt.show()
 # - Each defense looks robust to the attack that it deceives: its curve is flat, or nearly so, where that of the
 #   undefended network falls to the ground. The worst case falls as well, for all four.
 # - Saturated outputs change nothing. In the worst case the curve is that of the network without them.
-# - Black and white is the one that leaves something. Rounding does take away small changes; how much, neither PGD nor
-#   the worst case says exactly, since both could only ask, and the second is the better bound.
+# - Rounding is the one that leaves something, for it does take away small changes. How much, neither figure says
+#   exactly. PGD stood still, and the worst case could only ask; it is an upper bound, and the better one.
 # - Noise costs accuracy without any attack, and then some rows are left because a good answer may come up by luck.
 #   Training against one step leaves nothing at the largest eps.
 # - Three of the four raise flags, and each flag names the trick. The fourth raises none, and needs none: attacks that

@@ -67,7 +67,7 @@ def table(curves):
 print(table(curves).round(2).to_string())
 
 # %%
-fig, ax = plt.subplots(figsize=(8, 5), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.2, 5), layout="constrained")
 RobustnessCurveDisplay.from_curves(curves, ax=ax, band_kw={"alpha": 0.05}, show_half=False)
 ax.set_title("Six classifiers: accuracy against eps, in the worst case that was found")
 ax.set_xlabel("eps (Linf, in standard deviations)")

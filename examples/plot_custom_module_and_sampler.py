@@ -98,7 +98,7 @@ class Components(BaseEstimator):
 # across the components have the place of their row on the plane: they went off at right angles to it.
 
 samplers = {"noise in all directions": "gaussian", "along": Components(), "across": Components(outside=True)}
-fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.9), layout="constrained", sharex=True, sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(8.4, 3.6), layout="constrained", sharex=True, sharey=True)
 for ax, (name, sampler) in zip(axes, samplers.items(), strict=True):
     clf = OffSupportRobustClassifier(unlabeled=sampler, max_epochs=15, random_state=0).fit(X_train, y_train)
     display = SoftmaxSurfaceDisplay.from_estimator(

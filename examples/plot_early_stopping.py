@@ -73,7 +73,7 @@ fitted = {
 # ------------------
 # The scores of the rows held out, epoch by epoch, for one seed. The best epoch of each is marked.
 
-fig, axes = plt.subplots(1, 2, figsize=(9.6, 4.2), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(8.2, 4), layout="constrained", sharey=True)
 for ax, (rule, title) in zip(axes, {"accuracy": "by accuracy", "PGD": "by accuracy under PGD"}.items(), strict=True):
     epochs = {training: fitted[training, rule, 0].history_ for training in trainings}
     histories = {

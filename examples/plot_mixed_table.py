@@ -165,12 +165,12 @@ print(pd.Series(refused).round(3).to_string())
 # %%
 # Look at rows
 # ------------
-# The same two applicants, as both attacks left them. What moved is drawn in units of the eps of each column.
+# The same applicant, as both attacks left the row. What moved is drawn in units of the eps of each column.
 
 is_other_home = (results["possible rows"].X_adv[HOMES] != X[HOMES]).any(axis=1)
-shown = np.flatnonzero(fooled["sizes only"] & is_other_home)[:2]
-fig, axes = plt.subplots(2, 2, figsize=(9.6, 6), layout="constrained")
-for column, (name, threat_model) in zip(axes.T, threat_models.items(), strict=True):
+shown = np.flatnonzero(fooled["sizes only"] & is_other_home)[:1]
+fig, axes = plt.subplots(2, 1, figsize=(7.2, 5.4), layout="constrained")
+for ax, (name, threat_model) in zip(axes, threat_models.items(), strict=True):
     AdversarialExamplesDisplay.from_predictions(
         X,
         results[name].X_adv,
@@ -179,11 +179,11 @@ for column, (name, threat_model) in zip(axes.T, threat_models.items(), strict=Tr
         y=y,
         rows=shown,
         threat_model=threat_model,
-        ax=column,
+        ax=ax,
     )
-    column[0].set_title(name, loc="left", fontweight="bold")
+    ax.set_title(name, loc="left", fontweight="bold")
 plt.setp(axes, xlim=(-1.1, 1.1))
-fig.suptitle("What an attack changed in two credit applications: by sizes alone, and among possible rows")
+fig.suptitle("What an attack changed in a credit application")
 plt.show()
 
 # %%

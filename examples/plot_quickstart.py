@@ -97,7 +97,7 @@ rows = {
     "made to fool\nthe robust network": found["robust"].X_adv,
 }
 
-fig, axes = plt.subplots(len(rows), len(shown), figsize=(9.6, 5.4), layout="constrained")
+fig, axes = plt.subplots(len(rows), len(shown), figsize=(8.4, 5), layout="constrained")
 for i, (title, digits) in enumerate(rows.items()):
     answers = {name: network.predict(digits) for name, network in networks.items()}
     for j, ax in enumerate(axes[i]):
@@ -109,7 +109,7 @@ for i, (title, digits) in enumerate(rows.items()):
             is_wrong = answers[name][j] != y_test[shown[j]]
             style = {"color": WRONG, "weight": "bold"} if is_wrong else {"color": INK}
             style |= {"ha": "center", "va": "top", "fontsize": 9, "transform": ax.transAxes}
-            ax.text(0.5, -0.06 - 0.19 * line, f"{name}: {answers[name][j]}", **style)
+            ax.text(0.5, -0.06 - 0.24 * line, f"{name}: {answers[name][j]}", **style)
     axes[i, 0].set_ylabel(title, fontsize=9)
 fig.suptitle(f"Digits, each pixel changed by at most {PICTURE_EPS:g} of 16 shades, and what both networks answer")
 
