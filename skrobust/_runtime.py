@@ -54,7 +54,11 @@ class RandomStream:
 
     def __enter__(self):
         RandomStream.lock.acquire()
-        self._take_over()
+        try:
+            self._take_over()
+        except BaseException:  # Ctrl-C or a broken device must not stop all other threads for good
+            RandomStream.lock.release()
+            raise
         return self
 
     def __exit__(self, *exception):

@@ -264,3 +264,23 @@ def test_nobody_draws_from_an_isolated_state():
 
 def test_the_default_is_documented():
     assert "one for networks of up to two million parameters" in " ".join(OffSupportRobustClassifier.__doc__.split())
+
+
+def test_a_stream_that_cannot_be_entered_leaves_the_lock_to_others(monkeypatch):
+    def interrupted(stream):
+        raise KeyboardInterrupt
+
+    def train_elsewhere():
+        if RandomStream.lock.acquire(timeout=30):
+            RandomStream.lock.release()
+            got.append(True)
+
+    got = []
+    with monkeypatch.context() as patched:
+        patched.setattr(RandomStream, "_take_over", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            RandomStream().__enter__()
+    other = threading.Thread(target=train_elsewhere)
+    other.start()
+    other.join()
+    assert got == [True]

@@ -131,22 +131,21 @@ def _finished(onnx, model, fitted):
     graph.output.append(onnx.helper.make_tensor_value_info("label", kind, [N_ROWS]))
     for value in (*graph.input, graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = N_ROWS
-    for part in (
-        graph,
-        *graph.node,
-        *graph.input,
-        *graph.output,
-        *graph.initializer,
-        *graph.value_info,
-        *model.functions,
-    ):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
+    _clear_notes(model)
     model.producer_name, model.producer_version = "skrobust", __version__
     names = getattr(fitted, "feature_names_in_", None)
     described = {} if names is None else {"feature_names": json.dumps([str(name) for name in names])}
     onnx.helper.set_model_props(model, described)
     return model
+
+
+def _clear_notes(model):
+    """Take what tells of the files of this machine out of a model."""
+    graph = model.graph
+    values = (*graph.input, *graph.output, *graph.initializer, *graph.value_info)
+    for part in (graph, *graph.node, *values, *model.functions):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
 
 
 def _classes(onnx, classes):
