@@ -142,7 +142,8 @@ search.fit(X_train, y_train)
 
 results = pd.DataFrame(search.cv_results_)
 shown = [*(f"param_{name}" for name in grid), "mean_test_clean", f"mean_test_robust_{EPS}"]
-print(results[shown].round(4).to_string(index=False))
+table = results[shown].rename(columns=lambda name: name.removeprefix("param_").removeprefix("mean_test_"))
+print(table.round(4).to_string(index=False))
 print(f"\nChosen: {search.best_params_}")
 
 # %%
