@@ -50,11 +50,12 @@ def recipe(cell):
     lines.append(f"- union, without adversarial examples in training: {_standing(cell, gentle, UNION)}")
     second = _best(cell, [method for method in methods if method != best[UNION]], UNION)
     ahead = cell.differences(best[UNION], second, UNION)
+    doubt = ", too few to rely on" if len(ahead) < LEAST_SEEDS else ""
     return (
         f"Largest mean accuracy in the worst case on {cell.n_train:,} images:\n\n"
         + "\n".join(lines)
         + f"\n\nThe recommendation is the training with the largest union: *{best[UNION]}*. It is ahead of the next, "
-        f"*{second}*, {held(ahead)}.\n"
+        f"*{second}*, {held(ahead)}{doubt}.\n"
     )
 
 
