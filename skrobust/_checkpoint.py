@@ -18,7 +18,7 @@ from skorch.callbacks import Callback
 
 from skrobust._atomic import atomic_file
 from skrobust._callbacks import told_of_interrupts
-from skrobust._fingerprint import described_training, fingerprint
+from skrobust._fingerprint import INITIAL_WEIGHTS, described_training, fingerprint
 from skrobust._generators import random_sources, restore, state_of
 from skrobust._plain import NotPlainError, plain, unplain
 
@@ -88,6 +88,9 @@ class CheckpointFile:
 
     def _usable(self, state, damaged):
         other = [name for name, text in self.description.items() if state["description"].get(name) != text]
+        if not state["finished"] and INITIAL_WEIGHTS in other:
+            # Each process draws them anew if nobody seeds them; those of the state are the ones to go on with.
+            other.remove(INITIAL_WEIGHTS)
         if not other:
             if damaged:
                 warnings.warn(

@@ -13,12 +13,14 @@ ASIDE = {"accelerator", "checkpoint_dir", "checkpoint_every", "device", "n_threa
 RANDOM = (np.random.RandomState, np.random.Generator, torch.Generator, random.Random)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 BYTES_AT_A_TIME = 2**24
+INITIAL_WEIGHTS = "weights of the module given"
 
 
 def described_training(estimator, data, device, net):
     """Return what a training is made of: dict of name to text.
 
-    Functions and classes count by their names, a network that is given as an object by its layers and their sizes.
+    Functions and classes count by their names, a network that is given as an object by its layers and their sizes, and
+    by its weights under a name of their own.
 
     Parameters
     ----------
@@ -30,8 +32,10 @@ def described_training(estimator, data, device, net):
     """
     params = estimator.get_params(deep=False)
     arrays = {"X": data.X, "y": data.y, "sample_weight": data.weight, "X_unlabeled": data.X_unlabeled}
+    given = params["module"].state_dict() if isinstance(params["module"], torch.nn.Module) else {}
     return {
         **{name: described(params[name]) for name in sorted(set(params) - ASIDE)},
+        INITIAL_WEIGHTS: described([*given.values()]),
         **{name: digest(array) for name, array in arrays.items()},
         "weights of unlabeled rows": digest(data.unlabeled_weight),
         "image_shape of X": repr(data.row_shape),

@@ -13,7 +13,7 @@ import itertools
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from skrobust._fingerprint import described_training, fingerprint
+from skrobust._fingerprint import INITIAL_WEIGHTS, described_training, fingerprint
 from skrobust._net import Passes
 from skrobust._runtime import resolve_device, seed_global_generators
 
@@ -74,7 +74,8 @@ class Together(Alone):
     def check_same(self, estimator, data, device, net):
         """Raise a ValueError if data or parameters, seeds apart, are not the same in all processes."""
         described = described_training(estimator, data, device, net)
-        described.pop("random_state")
+        for name in ("random_state", INITIAL_WEIGHTS):  # those of the first process count
+            described.pop(name)
         marks = self._everyones([int(fingerprint({name: text})[:15], 16) for name, text in described.items()])
         other = [name for name, mark in zip(described, marks.T, strict=True) if (mark != mark[0]).any()]
         if other:

@@ -717,6 +717,14 @@ def test_descriptions_are_the_same_in_every_process():
     assert done.stdout.strip() == repr(description())
 
 
+def test_a_finished_fit_of_other_weights_is_not_taken_for_this_one(tmp_path):
+    first, second = nn.Linear(4, 3), nn.Linear(4, 3)
+    fitted = {module: make(module=copy.deepcopy(module)).fit(X, Y) for module in (first, second)}
+    for module in (first, second, second):
+        again = make(folder=tmp_path, module=copy.deepcopy(module)).fit(X, Y)
+        assert outcome(again) == outcome(fitted[module])
+
+
 def test_descriptions_have_no_addresses_and_tell_values_apart():
     assert "0x" not in repr(description())
     values = [1, 1.0, "1", None, [1], {"1": 1}, nn.Linear(2, 3), nn.Linear(3, 2), np.ones(2), np.zeros(2), make, Decay]
