@@ -18,15 +18,21 @@ SCRIPT = ROOT / "examples/benchmarks/bench_scale.py"
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="memory is read as Linux tells it")
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not there")
-@pytest.mark.parametrize("task", ["fit", "partial_fit", "score_network"])
-def test_memory_is_flat(task):
-    """400,000 float32 rows of 100 features are 160 MB, of which a copy would show; scores are of a quarter of them."""
+@pytest.mark.parametrize(("task", "allowed"), [("fit", 60), ("partial_fit", 60), ("score_network", 30)])
+def test_memory_is_flat(task, allowed):
+    """400,000 float32 rows of 100 features are 160 MB, of which a copy would show; scores are of a quarter of them.
+
+    Where the allocator keeps pieces changes from run to run, a copy would be in all of them.
+    """
     command = [sys.executable, str(SCRIPT), "--measure", task, "--rows", "400000", "--features", "100"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)  # noqa: S603
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    assert figures["data_mb"] == (40 if task.startswith("score") else 160)
-    assert figures["growth_mb"] < 80
+    growth = []
+    while not growth or (growth[-1] > allowed and len(growth) < 3):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900)  # noqa: S603
+        assert done.returncode == 0, done.stderr
+        figures = json.loads(done.stdout)
+        assert figures["data_mb"] == (40 if task.startswith("score") else 160)
+        growth.append(figures["growth_mb"])
+    assert min(growth) <= allowed
 
 
 @pytest.fixture
