@@ -37,7 +37,7 @@ extensions = [
     "small_inventories",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
-exclude_patterns = ["_build", "**/GALLERY_HEADER.rst", "auto_examples/**/*.py.md5"]
+exclude_patterns = ["checks", "_build", "**/GALLERY_HEADER.rst", "auto_examples/**/*.py.md5"]
 templates_path = ["_templates"]
 nitpicky = True
 default_role = None
