@@ -7,7 +7,10 @@ at any time, are not among it). To reach: at its peak at most 50 MB more than at
 of several processes.
 
 Time: process seconds of fits with more and more rows, unlabeled points and neighbors, in turns, the median of several
-rounds. The exponent is the slope of a line through their logarithms. To reach: at most 1.05.
+rounds. The exponent is the slope of a line through their logarithms. To reach: at most 1.05. Batches are small enough
+that no tensor of a step is larger than 32 MB: from there on glibc gives memory back to the system with every tensor
+and faults it in again with the next, which costs more than the step (MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_
+in the environment, both above the largest tensor, put an end to that).
 
     python examples/benchmarks/bench_scale.py
     python examples/benchmarks/bench_scale.py --rows 200000 --features 50 --only fit
@@ -31,7 +34,12 @@ MB = 1e6
 STATUS = pathlib.Path("/proc/self/status")
 CHUNK = 10_000
 SCORED = 100_000
-SIZES = {"rows": [2000, 8000, 32000, 64000], "n_unlabeled": [1, 2, 4, 8], "n_neighbors": [1, 2, 4, 8]}
+# Large enough that what a fit takes in any case does not flatten the lines.
+SIZES = {
+    "rows": [32_000, 64_000, 128_000, 256_000],
+    "n_unlabeled": [16, 32, 64, 128],
+    "n_neighbors": [16, 32, 64, 128],
+}
 
 
 def main():
@@ -179,12 +187,12 @@ def time_is_linear(options):
     random = np.random.default_rng(0)
     X = random.standard_normal((max(SIZES["rows"]), 100), dtype=np.float32)
     y = (X[:, 0] > 0).astype(int)
-    fit_seconds(X[:2000], y[:2000])
+    fit_seconds(X[:CHUNK], y[:CHUNK])  # imports
     cases = [(name, size) for name, sizes in SIZES.items() for size in sizes]
     seconds = {case: [] for case in cases}
     for _ in range(options.rounds):
         for name, size in cases:
-            n, params = (size, {}) if name == "rows" else (8000, {name: size})
+            n, params = (size, {"batch_size": 512}) if name == "rows" else (8000, {"batch_size": 128, name: size})
             seconds[name, size].append(fit_seconds(X[:n], y[:n], **params))
     rows = [row for name, sizes in SIZES.items() for row in exponent_rows(name, sizes, seconds)]
     write_csv(rows, options.exponents_out)
@@ -195,7 +203,7 @@ def time_is_linear(options):
 
 def fit_seconds(X, y, **params):
     """Return the process seconds of one fit of three epochs."""
-    model = classifier(batch_size=512, max_epochs=3, **params)
+    model = classifier(max_epochs=3, **params)
     start = time.process_time()
     model.fit(X, y)
     return time.process_time() - start
