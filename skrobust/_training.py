@@ -87,7 +87,7 @@ def train(estimator, run, data, classes, moments, net, random_state):
     weight = class_weighted(data.weight, estimator.class_weight, classes, codes)
     processes = processes_of(estimator.accelerator)
     seeds = processes.seeds(Seeds(*random_state.randint(2**31 - 1, size=len(Seeds._fields)).tolist()))
-    place = Place.of(estimator, data.X.dtype, net)
+    place = Place.of(estimator, processes, data.X.dtype, net)
     processes.check_same(estimator, data, place.device, net)
     checkpoints = processes.checkpoints(make_checkpoints(estimator, run, data, place.device, net, seeds))
     seeds = seeds if checkpoints is None else Seeds(*checkpoints.seeds)
@@ -102,7 +102,9 @@ def train(estimator, run, data, classes, moments, net, random_state):
     _measure_support(estimator, run, objective, place, data, seeds.support)
     rows, valid_rows = (place.rows(data.X, codes, weight, part) for part in (fitting, held_out))
     score = processes.score(validation_score(estimator, data, weight, held_out))
-    callbacks = make_callbacks(estimator, run, len(net.get_iterator(rows, training=True)), score, checkpoints)
+    verbose = estimator.verbose if processes.is_main else 0
+    n_batches = len(net.get_iterator(rows, training=True))
+    callbacks = make_callbacks(estimator, run, n_batches, score, checkpoints, verbose)
     with _recorded(estimator, net, checkpoints):
         settings = {"n_epochs": run.n_epochs, "seed": seeds.order, "n_threads": estimator.n_threads}
         run_epochs(net, objective, rows, valid_rows, callbacks, make_passes=processes.passes, **settings)
@@ -155,9 +157,9 @@ class Place:
     float_type: torch.dtype
 
     @classmethod
-    def of(cls, estimator, data_dtype, net):
+    def of(cls, estimator, processes, data_dtype, net):
         """Return where an estimator is to train; a net that there is already keeps its type."""
-        device = processes_of(estimator.accelerator).device(estimator.device)
+        device = processes.device(estimator.device)
         return cls(device, resolve_dtype(estimator.dtype, data_dtype, device) if net is None else net.float_type)
 
     def tensor(self, array):
@@ -302,7 +304,7 @@ def validation_score(estimator, data, weight, held_out):
     return lambda: scorer(judged, X, y, **weights)
 
 
-def make_callbacks(estimator, run, n_batches, validation_score, checkpoints=None):
+def make_callbacks(estimator, run, n_batches, validation_score, checkpoints, verbose):
     """Return the callbacks of one call of fit or partial_fit, the user's own among them, checkpoints last."""
     callbacks = [
         ("timer", EpochTimer()),
@@ -320,7 +322,6 @@ def make_callbacks(estimator, run, n_batches, validation_score, checkpoints=None
         )
         callbacks.append(("validation_stop", stop))
     callbacks += [_copied_callback(callback, run.schedule) for callback in estimator.callbacks or []]
-    verbose = estimator.verbose if processes_of(estimator.accelerator).is_main else 0
     if verbose == 1:
         callbacks.append(("progress", TrainingProgress(run.n_epochs)))
     if verbose > 1:

@@ -2,6 +2,7 @@
 
 import functools
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -124,6 +125,8 @@ def test_processes_give_the_same_tables(models, data):
     params = {"eps_grid": [0.1, 0.3], "attacks": ["pgd", "square"]}
     one = robustness_curves(models, X, y, **params)
     pd.testing.assert_frame_equal(robustness_curves(models, X, y, n_jobs=2, **params), one)
+    with joblib.parallel_config(backend="multiprocessing"):  # which cannot give results as they end
+        pd.testing.assert_frame_equal(robustness_curves(models, X, y, n_jobs=2, **params), one)
 
 
 def test_progress_is_shown_on_request(models, data, capsys):

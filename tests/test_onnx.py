@@ -45,6 +45,7 @@ from torch import nn
 
 from skrobust import OffSupportRobustClassifier, io
 from skrobust.io import ExportError, _operators
+from skrobust.io._program import check_answers
 from skrobust.torchify import NotConvertibleError, register
 
 X, Y = load_iris(return_X_y=True)
@@ -309,6 +310,17 @@ def test_other_labels_are_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(LogisticRegression, "predict", lambda self, X: np.zeros(len(X)))
     with pytest.raises(ExportError, match=r"gives other labels to \d+ of 150 rows than predict does"):
         io.export_torch(fitted, tmp_path / "model", X)
+
+
+def test_other_labels_of_few_rows_at_once_are_found():
+    fitted = LogisticRegression(max_iter=1000).fit(X, Y)
+
+    def run(matrix):
+        labels = fitted.predict(matrix)
+        return fitted.predict_proba(matrix), labels if len(matrix) > 1 else 1 - labels
+
+    with pytest.raises(ExportError, match="gives other labels to 1 of 1 rows than predict does"):
+        check_answers(run, fitted, X, X)
 
 
 def test_what_has_no_counterpart_is_refused(tmp_path):

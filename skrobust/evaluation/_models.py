@@ -116,5 +116,9 @@ def done_for_each(function, tasks, *, n_jobs, verbose, desc):
     verbose : int
     desc : str
     """
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(function)(*task) for task in tasks)
+    try:
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    except ValueError:  # joblib's "multiprocessing" and Ray's backend return all results at the end
+        parallel = Parallel(n_jobs=n_jobs)
+    results = parallel(delayed(function)(*task) for task in tasks)
     return list(tqdm(results, total=len(tasks), desc=desc, disable=not verbose))
