@@ -62,6 +62,7 @@ METHODS = {
     "smoothness, hidden noise": Method({"noise_layer": "2"}, *SMOOTHNESS),
     "fgsm + jacobian": Method(MIXED | {"penalty": "jacobian"}, *JACOBIAN),
     "fgsm + labeled smoothness": Method(MIXED | LABELED, *SMOOTHNESS),
+    "pgd + labeled smoothness": Method({"adversary": PGD(0.3, weight=0.8, **UNIT)} | LABELED, *SMOOTHNESS),
     "fgsm + worst-direction neighbors": Method(MIXED | LABELED | {"neighbors": "adversarial"}, *SMOOTHNESS),
     "fgsm, random start": Method(adversarial(FGSM(0.3, weight=1.0, **UNIT)), *EPS),
     "n-fgsm": Method(adversarial(NFGSM(0.3, weight=1.0, **UNIT)), *EPS),
