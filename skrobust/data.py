@@ -175,8 +175,8 @@ class Moments:
     ----------
     weight : float
         Sum of the row weights.
-    mean, squares : ndarray of shape (n_features,), float64
-        Weighted mean, and weighted sum of squared deviations from it.
+    mean, variance : ndarray of shape (n_features,), float64
+        Weighted mean, and weighted mean of squared deviations from it.
     low, high : ndarray of shape (n_features,), float64
         Smallest and largest value of each feature.
 
@@ -191,7 +191,7 @@ class Moments:
 
     weight: float
     mean: np.ndarray
-    squares: np.ndarray
+    variance: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
@@ -214,21 +214,22 @@ class Moments:
         total = weight.sum()
         with np.errstate(over="ignore", invalid="ignore"):  # activations of a network that diverges, which says so
             mean = weight @ X / total
-            squares = weight @ np.square(X - mean)
-        return cls(float(total), mean, squares, X.min(axis=0), X.max(axis=0))
+            variance = weight @ np.square(X - mean) / total
+        return cls(float(total), mean, variance, X.min(axis=0), X.max(axis=0))
 
     def scaled(self, factor):
         """Return the moments of the same rows with all weights multiplied by a factor."""
-        return dataclasses.replace(self, weight=self.weight * factor, squares=self.squares * factor)
+        return dataclasses.replace(self, weight=self.weight * factor)
 
     def merged(self, other):
         """Return the moments of both sets of rows together (Chan, Golub and LeVeque, 1983)."""
         total = self.weight + other.weight
+        own, others = self.weight / total, other.weight / total
         shift = other.mean - self.mean
         return Moments(
             weight=total,
-            mean=self.mean + shift * (other.weight / total),
-            squares=self.squares + other.squares + np.square(shift) * (self.weight * other.weight / total),
+            mean=self.mean + shift * others,
+            variance=own * self.variance + others * other.variance + own * others * np.square(shift),
             low=np.minimum(self.low, other.low),
             high=np.maximum(self.high, other.high),
         )
@@ -236,9 +237,9 @@ class Moments:
     @property
     def std(self):
         """Standard deviation of each feature, ndarray of shape (n_features,)."""
-        return np.sqrt(self.squares / self.weight)
+        return np.sqrt(self.variance)
 
     @property
     def data_scale(self):
         """D, the root of the expected squared distance of two rows: D^2 = 2 * sum_j Var(x_j)."""
-        return float(np.sqrt(2.0 * (self.squares / self.weight).sum()))
+        return float(np.sqrt(2.0 * self.variance.sum()))

@@ -37,7 +37,7 @@ def outcome(call):
             warnings.simplefilter("ignore", FutureWarning)
             # Trees cast to float32, powers overflow, infinities are looked for by a sum: that is the others' own.
             warnings.filterwarnings("ignore", category=RuntimeWarning, module="sklearn|pandas|scipy")
-            warnings.filterwarnings("ignore", "invalid value encountered in reduce")
+            warnings.filterwarnings("ignore", "(invalid value|overflow) encountered in reduce")
             return call()
     except DOCUMENTED as error:
         if not is_deliberate(error):

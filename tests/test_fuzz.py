@@ -93,7 +93,9 @@ def test_fit(data):
     assert list(map(snapshot, inputs)) == before
     assert global_states() == states
     if fitted is None:
-        assert not [name for name in vars(clf) if name.endswith("_")]
+        if any(name.endswith("_") for name in vars(clf)):  # it broke after a whole epoch, whose weights it keeps
+            assert len(clf.history_) > 1
+            outcome(lambda: assert_answers(clf, X, n))
         return
     losses = [value for epoch in clf.history_ for name, value in epoch.items() if name.startswith("train_")]
     assert np.isfinite([clf.data_scale_, *losses]).all()

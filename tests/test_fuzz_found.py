@@ -103,3 +103,26 @@ def test_images_without_pixels_are_refused(images):
 def test_spheres_that_are_none(params, message):
     with pytest.raises(ValueError, match=message):
         make_spheres(**params)
+
+
+def test_weights_that_are_huge_in_all_chunks_are_as_good_as_others(quick, blobs):
+    X, y = blobs
+    rows = 1e5 * X
+    clf, other = quick(), quick()
+    for weight, model in ((1.0, clf), (1e299, other)):
+        for part in (slice(0, None, 2), slice(1, None, 2)):
+            model.partial_fit(rows[part], y[part], classes=[0, 1, 2], sample_weight=np.full(len(y[part]), weight))
+    np.testing.assert_allclose(other.data_scale_, clf.data_scale_)
+    np.testing.assert_allclose(other.predict_proba(rows), clf.predict_proba(rows))
+
+
+def test_bounds_of_no_feature_are_refused():
+    with pytest.raises(ValueError, match=r"bounds=\(\[\], \[nan\]\) must be a pair \(low, high\), each a number or a"):
+        ThreatModel(bounds=([], [np.nan]))
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning:sklearn")
+def test_rows_whose_logits_overflow_are_attacked_without_gradients():
+    X = np.array([[2e307, -2e307, 1.1e308, 2e307]])
+    scorer = make_robustness_scorer("deepfool", eps=0.3)
+    assert 0 <= scorer(attacked()[0], X, [0]) <= 1

@@ -139,7 +139,7 @@ def test_everything_fitted_comes_back(quick, blobs):
     assert loaded.data_scale_ == clf.data_scale_
     assert loaded.penalty.n_projections == 2
     assert loaded._partial_fit_state == clf._partial_fit_state
-    np.testing.assert_array_equal(loaded._moments.squares, clf._moments.squares)
+    np.testing.assert_array_equal(loaded._moments.variance, clf._moments.variance)
     assert loaded.net_.history[:, "train_loss"] == clf.net_.history[:, "train_loss"]
 
 

@@ -253,7 +253,7 @@ def _read_sides(bounds):
         return None
     try:
         low, high = (np.asarray(side, dtype=np.float64) for side in bounds)
-        fits_rows = len(np.broadcast_shapes(low.shape, high.shape)) <= 1
+        fits_rows = len(np.broadcast_shapes(low.shape, high.shape)) <= 1 and low.size > 0 and high.size > 0
     except (TypeError, ValueError):
         return None
     return (low, high) if fits_rows else None

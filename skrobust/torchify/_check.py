@@ -76,9 +76,10 @@ def _check_scores(logits, fitted, X, tolerance, twin):
 
 
 def _scores_of(logits):
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    decision = logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
-    return {"predict_proba": odds / odds.sum(axis=1, keepdims=True), "decision_function": decision}
+    with np.errstate(over="ignore", invalid="ignore"):  # of rows so large that logits overflow; NaN equals no score
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        decision = logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+        return {"predict_proba": odds / odds.sum(axis=1, keepdims=True), "decision_function": decision}
 
 
 def _same_order(scores, known):
