@@ -1,13 +1,14 @@
 """From an estimator's parameters and checked data to the objective of training."""
 
 import dataclasses
+import warnings
 
 import torch
 
 from skrobust._net_params import checked_net_params
 from skrobust._objective import CLEAN, INPUT_SPACE, Attacked, CrossEntropy, OffSupport, check_points
 from skrobust._preparation import make_preparation
-from skrobust._space import LayerSpace
+from skrobust._space import LayerSpace, check_layer
 from skrobust.adversary import resolve_adversary
 from skrobust.penalties import ALL, Neighborhood, resolve_neighbors, resolve_penalty
 from skrobust.unlabeled import FromGenerator, Mixture, Pool, Support, prepared_sampler, resolve_sampler
@@ -30,6 +31,8 @@ class Setting:
     data : skrobust._validation.TrainingData
     n_classes : int
     seed : int
+    fitting : slice or ndarray of int
+        Which labeled rows are trained on; the others are held out.
     """
 
     estimator: object
@@ -38,6 +41,7 @@ class Setting:
     data: object
     n_classes: int
     seed: int
+    fitting: object
 
     @property
     def example(self):
@@ -89,6 +93,32 @@ def make_objective(*args):
         space=space,
         uses_noise=space is INPUT_SPACE,
     )
+
+
+def warn_about_unused(estimator, data, objective, network):
+    """Warn of unlabeled rows and of a layer that are given, but that training makes no use of.
+
+    Raises
+    ------
+    ValueError
+        If the layer is none of the network.
+    """
+    kinds = objective.kinds if isinstance(objective, OffSupport) else ()
+    penalty, layer = f"penalty={estimator.penalty!r}, smoothness={estimator.smoothness!r}", estimator.noise_layer
+    if data.X_unlabeled is not None and "unlabeled" not in kinds:
+        warnings.warn(
+            f"X_unlabeled or rows marked by unlabeled_label, {len(data.X_unlabeled)} of them, are not used with "
+            f"{penalty}, n_unlabeled={estimator.n_unlabeled!r}: choose a penalty that acts at unlabeled points, "
+            "such as 'smoothness', with smoothness and n_unlabeled above 0, or leave the rows out.",
+            stacklevel=5,
+        )
+    if layer is not None and not kinds:
+        check_layer(network, layer)
+        warnings.warn(
+            f"noise_layer={layer!r} is not used with {penalty}: choose a penalty and a smoothness above 0, or set "
+            "noise_layer=None.",
+            stacklevel=5,
+        )
 
 
 def _anchors(setting, penalty, adversary, unlabeled, generator):
@@ -143,7 +173,8 @@ def _space(setting, unlabeled):
             f"noise_layer={layer!r} makes unlabeled points in the activations of a layer, where given or generated "
             "rows have no place: leave out unlabeled rows and generators, or set noise_layer=None."
         )
-    space = LayerSpace(layer, setting.estimator.noise_units)
+    weight = setting.data.weight
+    space = LayerSpace(layer, setting.estimator.noise_units, None if weight is None else weight[setting.fitting])
     return space, space.support
 
 

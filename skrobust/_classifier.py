@@ -30,9 +30,11 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
 
     Parameters
     ----------
-    module : {"mlp", "lenet"}, class, factory or torch.nn.Module, default="mlp"
-        The network, which returns logits. A class or factory is called with those of ``n_features``, ``n_classes``,
-        ``image_shape``, ``in_channels`` and ``hidden_layer_sizes`` that its signature names. An instance is copied.
+    module : str, class, factory or torch.nn.Module, default="mlp"
+        The network, which returns logits: "mlp", "lenet", "resnet9", "resnet18", "resnet34", "resnet50", "xresnet18",
+        "xresnet34", "xresnet50" or "wide_resnet", all but the first for images. A class or factory is called with those
+        of ``n_features``, ``n_classes``, ``image_shape``, ``in_channels`` and ``hidden_layer_sizes`` that its signature
+        names. An instance is copied. See :func:`skrobust.modules.build_module`.
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Width of each hidden layer of ``module="mlp"``.
     image_shape : tuple of int, default=None
@@ -141,7 +143,7 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
     net_params : dict, default=None
         Parameters of skorch by their own names: ``module__*``, ``optimizer__*``, ``iterator_train__*``,
         ``callbacks__*``, ``compile``. ``set_params`` and GridSearchCV take them directly:
-        ``clf.set_params(module__dropout=0.5)``.
+        ``clf.set_params(module__activation="celu")``.
 
     Attributes
     ----------
@@ -161,7 +163,8 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         D, from the labeled training rows and their weights.
     off_support_fraction_ : float
         Share of generated unlabeled points that lie farther from the data than 99 % of rows lie from all others; NaN
-        if none are generated. ``partial_fit`` measures it in its first call.
+        if none are generated, or with ``noise_layer``, where they are generated in the activations of a layer.
+        ``partial_fit`` measures it in its first call.
 
     See Also
     --------

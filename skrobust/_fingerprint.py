@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 
 # They change neither what is trained nor on what.
 ASIDE = {"accelerator", "checkpoint_dir", "checkpoint_every", "device", "n_threads", "verbose", "warm_start"}
@@ -100,8 +101,32 @@ def _keyed(values, nested):
 
 
 def _network(network, nested):
-    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    return re.sub("0x[0-9a-f]+", "", f"{network!r} {shapes}")
+    """Return the layers of a network, what they keep of numbers and words, and the shapes of its weights."""
+    shapes = {name: _shape(value) for name, value in network.state_dict().items()}
+    frozen = [name for name, weight in network.named_parameters() if not weight.requires_grad]
+    kept = {name: nested(_kept(part)) for name, part in network.named_modules()}
+    return re.sub("0x[0-9a-f]+", "", f"{network!r} {shapes} {frozen} {_hashed(repr(kept).encode())}")
+
+
+def _kept(part):
+    """Return what is plain of the attributes of a layer: not every layer tells all of them in its repr."""
+    own = {name: value for name, value in vars(part).items() if name[0] != "_"}
+    return {name: value for name, value in own.items() if isinstance(value, (*PLAIN, np.generic, list, tuple))}
+
+
+def _shape(value):
+    is_tensor = isinstance(value, torch.Tensor) and not is_lazy(value)
+    return tuple(value.shape) if is_tensor else type(value).__qualname__
+
+
+def _tensor(tensor, nested):
+    if is_lazy(tensor):
+        return type(tensor).__qualname__
+    values = tensor.detach().to_dense()
+    try:
+        return digest(values.numpy(force=True))
+    except TypeError:  # numpy knows no bfloat16
+        return f"{tensor.dtype} {digest(values.float().numpy(force=True))}"
 
 
 _TEXTS = (
@@ -110,7 +135,7 @@ _TEXTS = (
     (RANDOM, lambda value, nested: type(value).__qualname__),
     (np.ndarray, lambda value, nested: digest(value)),
     (torch.nn.Module, _network),
-    (torch.Tensor, lambda value, nested: digest(value.numpy(force=True))),
+    (torch.Tensor, _tensor),
     ((list, tuple), _listed),
     ((set, frozenset), lambda value, nested: _listed(sorted(value, key=repr), nested)),
     (dict, _keyed),

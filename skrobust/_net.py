@@ -12,7 +12,7 @@ from torch import nn
 
 from skrobust.data import BatchIterator
 from skrobust.losses import cross_entropy
-from skrobust.modules import build_module, check_logits, cut_at, labeled_batch_norm
+from skrobust.modules import build_module, check_logits, cut_at, labeled_batch_norm, shared_dropout
 
 
 class NonFiniteLossError(ValueError):
@@ -27,17 +27,37 @@ class Passes:
     net : OffSupportNet
     labeled : LabeledRows
         See :func:`skrobust.modules.labeled_batch_norm`.
+    copies : Copies
+        See :func:`skrobust.modules.shared_dropout`.
     """
 
-    def __init__(self, net, labeled):
+    def __init__(self, net, labeled, copies):
         self.network, self.infer, self.shaped, self.applied = net.module_, net.infer, net.shaped, net.applied
         self.device = net.device
-        self.labeled = labeled
+        self.labeled, self.copies = labeled, copies
 
-    def __call__(self, points, n_labeled):
-        """Return the logits of points in one pass; the first n_labeled alone count for batch normalization."""
-        self.labeled.n = n_labeled
+    def __call__(self, points, n_labeled, n_points=0, n_anchors=0):
+        """Return the logits of points in one pass (see :meth:`lay_out`)."""
+        self.lay_out(len(points), n_labeled, n_points, n_anchors)
         return self.infer(points)
+
+    def lay_out(self, n_rows, n_labeled, n_points=0, n_anchors=0):
+        """Say what the rows of the next pass are.
+
+        Parameters
+        ----------
+        n_rows : int
+        n_labeled : int
+            The first rows, which alone count for batch normalization.
+        n_points, n_anchors : int, default=0
+            The last rows are the points of a penalty. If these are anchors and then their neighbors, one full set
+            behind the other, dropout drops the same of all.
+        """
+        self.labeled.n = n_labeled
+        if n_anchors and n_points > n_anchors and n_points % n_anchors == 0:
+            self.copies.set(n_rows - n_points, n_anchors, n_rows)
+        else:
+            self.copies.forget()
 
     def cut(self, layer, rows):
         """Return the network cut behind a layer, tried on flat rows (see :func:`skrobust.modules.cut_at`)."""
@@ -172,8 +192,8 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         """Train, remembering the weights of the last good epoch."""
         self.good_weights_ = self.copied_weights()
         self.n_whole_epochs_ = len(self.history)
-        with labeled_batch_norm(self.module_) as labeled:
-            self.passes_ = self.make_passes(self, labeled)
+        with labeled_batch_norm(self.module_) as labeled, shared_dropout(self.module_) as copies:
+            self.passes_ = self.make_passes(self, labeled, copies)
             try:
                 return super().fit_loop(X, y, epochs, **fit_params)
             except KeyboardInterrupt:

@@ -208,10 +208,11 @@ class OffSupport(CrossEntropy):
         passes, drawn = self.space.passes(forward), self.drawn(X, row_weight)
         anchors = self.anchors(supervised.split(rows), drawn)
         neighborhood = self.neighborhood.at(getattr(passes, "evaluating", None), self._labels(anchors, y, drawn))
-        points = self.penalty.points(_joined(anchors.values()), neighborhood)
+        joined = _joined(anchors.values())
+        points = self.penalty.points(joined, neighborhood)
         # Anchors lead the points, so that where they begin with the supervised rows, one pass serves both terms.
         shares_pass = drawn.is_batch and tuple(anchors)[: len(supervised.kinds)] == supervised.kinds
-        logits = passes(points if shares_pass else torch.cat([rows, points]), len(X))
+        logits = passes(points if shares_pass else torch.cat([rows, points]), len(X), len(points), len(joined))
         loss, terms = self.supervision.loss(supervised.split(logits[: len(rows)]), y, row_weight)
         penalty = self.penalty.value(points, logits if shares_pass else logits[len(rows) :], neighborhood)
         total = loss + self.weight * penalty

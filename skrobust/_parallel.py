@@ -265,10 +265,11 @@ class SharedPasses(Passes):
     processes : Together
     net : OffSupportNet
     labeled : LabeledRows
+    copies : Copies
     """
 
-    def __init__(self, processes, net, labeled):
-        super().__init__(net, labeled)
+    def __init__(self, processes, net, labeled, copies):
+        super().__init__(net, labeled, copies)
         self.processes = processes
         self.applied_here = net.applied
         self.applied = self._applied_by_all

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from skrobust.augment import resolve_augmentation
+from skrobust.augment._base import check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,13 +102,15 @@ def make_preparation(estimator, setting, generator):
     Raises
     ------
     ValueError
-        If there is an augmentation, but rows are no images, or it returns none.
+        If there is an augmentation, but rows are no images, it returns none, or they leave its `clip_values`.
     """
     steps, row_shape = [], setting.data.row_shape
     transform = resolve_augmentation(estimator.augmentation)
     if transform is not None:
         if row_shape is None:
             raise ValueError(f"augmentation={transform!r} needs images: give X as images, or set image_shape.")
+        # The ranges of all rows are known, so that no epoch ends at the one image that is out of range.
+        check_range(transform, setting.moments.low.min(), setting.moments.high.max())
         steps.append(Augmented(transform, row_shape, generator))
         steps[0].check(setting.example)
     if estimator.label_smoothing or estimator.mixup:

@@ -28,6 +28,8 @@ class LayerSpace:
     ----------
     layer : str
     noise_units : {"global", "std"}
+    weight : ndarray of shape (n,), default=None
+        Weights of the training rows in D, without those of their classes.
 
     Attributes
     ----------
@@ -35,15 +37,16 @@ class LayerSpace:
         D, unit and range of the activations.
     """
 
-    def __init__(self, layer, noise_units):
+    def __init__(self, layer, noise_units, weight=None):
         self.layer = layer
         self.noise_units = noise_units
+        self.weight = weight
         self.support = LayerSupport()
         self.cut = None
 
     def encode(self, forward, rows, n_labeled):
         """Return the activations of rows."""
-        forward.labeled.n = n_labeled
+        forward.lay_out(len(rows), n_labeled)
         return forward.applied(self.cut.encode, forward.shaped(rows))
 
     def passes(self, forward):
@@ -53,13 +56,13 @@ class LayerSpace:
     def begin_epoch(self, forward, rows):
         """Measure the activations of evenly spaced training rows; it draws no random numbers and changes nothing."""
         step = -(-len(rows) // MEASURED_ROWS)
-        X, weight = rows.X[::step].to(forward.device, copy=True), rows.weight
+        X = rows.X[::step].to(forward.device, copy=True)
+        weight = None if self.weight is None else self.weight[::step]
         if self.cut is None:
             self.cut = self._cut(forward, X[:8])
         with forward.evaluating(), batch_statistics(forward), torch.no_grad():
             chunks = X.tensor_split(-(-len(X) // ROWS_AT_A_TIME))
             activations = torch.cat([forward.applied(self.cut.encode, forward.shaped(chunk)) for chunk in chunks])
-        weight = None if weight is None else weight[::step].numpy(force=True)
         self.support.current = Support.from_moments(
             Moments.of(activations.numpy(force=True), weight),
             noise_units=self.noise_units,
@@ -73,6 +76,23 @@ class LayerSpace:
         except ValueError as error:
             # A sentence about the layer, which is a parameter of the classifier by another name.
             raise ValueError(f"noise_{error}") from error
+
+
+def check_layer(network, layer):
+    """Check that a network has a layer of this name, whether or not it can be cut there.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    network = getattr(network, "_orig_mod", network)  # a compiled one
+    names = [name for name, _ in network.named_modules(remove_duplicate=False) if name]
+    if layer not in names:
+        raise ValueError(
+            f"noise_layer={layer!r} is not a layer of {type(network).__name__}: use one of {names}, or "
+            "noise_layer=None."
+        )
 
 
 @contextlib.contextmanager
@@ -106,9 +126,9 @@ class HeadPasses:
         self.cut = cut
         self.whole = whole
 
-    def __call__(self, points, n_labeled):
-        """Return the logits of activations; the first n_labeled alone count for batch normalization."""
-        self.whole.labeled.n = n_labeled
+    def __call__(self, points, n_labeled, n_points=0, n_anchors=0):
+        """Return the logits of activations in one pass (see :meth:`skrobust._net.Passes.lay_out`)."""
+        self.whole.lay_out(len(points), n_labeled, n_points, n_anchors)
         return self.whole.applied(self.cut.head, points)
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from skrobust._assembly import make_objective
+from skrobust._assembly import make_objective, warn_about_unused
 from skrobust._callbacks import EpochLog, TrainingProgress, ValidationStop
 from skrobust._checkpoint import Checkpoints, make_checkpoints
 from skrobust._labels import check_two_classes, class_weighted, encode_labels
@@ -91,12 +91,13 @@ def train(estimator, run, data, classes, moments, net, random_state):
     processes.check_same(estimator, data, place.device, net)
     checkpoints = processes.checkpoints(make_checkpoints(estimator, run, data, place.device, net, seeds))
     seeds = seeds if checkpoints is None else Seeds(*checkpoints.seeds)
-    objective = make_objective(estimator, place, moments, data, len(classes), seeds.noise)
+    fitting, held_out = split_validation(run, estimator, codes, seeds.split)
+    objective = make_objective(estimator, place, moments, data, len(classes), seeds.noise, fitting)
     if estimator.noise_units == "global" and objective.uses_noise and data.row_shape is None:
         warn_about_spread(moments.std)
-    fitting, held_out = split_validation(run, estimator, codes, seeds.split)
     with isolated_random_state(place.device, seeds.network):
         net = prepared_net(net, run, estimator, place, data, len(classes))
+    warn_about_unused(estimator, data, objective, net.module_)
     processes.agree_on(net.module_)
     vars(estimator).update(classes_=classes, net_=net, _moments=moments)
     _measure_support(estimator, run, objective, place, data, seeds.support)

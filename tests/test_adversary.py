@@ -5,6 +5,7 @@ import math
 import types
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -17,6 +18,8 @@ from skrobust._net import Passes
 from skrobust.adversary import FGSM, NFGSM, PGD, TRADES, resolve_adversary
 from skrobust.losses import cross_entropy, divergence
 from skrobust.modules import labeled_batch_norm
+from skrobust.modules._batch_norm import LabeledRows
+from skrobust.modules._dropout import Copies
 
 N, D = 12, 5
 
@@ -45,7 +48,9 @@ def linear():
 def passes_of(network, labeled=None):
     """Return the passes of a net that has this network."""
     return Passes(
-        types.SimpleNamespace(module_=network, infer=network, shaped=None, applied=None, device=None), labeled
+        types.SimpleNamespace(module_=network, infer=network, shaped=None, applied=None, device=None),
+        labeled or LabeledRows(),
+        Copies(),
     )
 
 
@@ -113,6 +118,36 @@ def test_noise_and_a_step_are_not_brought_back_into_the_ball(linear, X, y):
     perturbed = NFGSM(0.3, noise=1.5).perturb(linear, X, y, generator(4))
     torch.testing.assert_close(perturbed, X + noise + 0.3 * uphill(linear, y).sign())
     assert 0.6 < (perturbed - X).abs().max() < 0.75
+
+
+def test_noise_is_brought_within_the_bounds_before_the_step_and_the_row_after_it(linear, X, y):
+    X = X.clamp(0, 1)
+    noise = 2 * 0.3 * (2 * torch.rand(X.shape, generator=generator(4), dtype=X.dtype) - 1)
+    published = ((X + noise).clamp(0, 1) + 0.3 * uphill(linear, y).sign()).clamp(0, 1)
+    perturbed = NFGSM(0.3, clip_values=(0, 1)).perturb(linear, X, y, generator(4))
+    torch.testing.assert_close(perturbed, published)
+
+
+@pytest.mark.parametrize("adversary", [FGSM(norm=2), PGD(norm=2, max_iter=3)], ids=repr)
+def test_features_that_must_not_move_use_up_nothing_of_the_ball(y, adversary):
+    X, eps = torch.zeros(N, 2000), np.r_[0.3, np.zeros(1999)]
+    perturbed = clone(adversary).set_params(eps=eps).perturb(nn.Linear(2000, 2), X, y, generator())
+    torch.testing.assert_close(perturbed[:, 0].abs(), torch.full((N,), 0.3), rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("norm", [math.inf, 2])
+def test_trades_starts_near_the_rows_in_many_dimensions(norm):
+    X = torch.zeros(3, 3000)
+    start = TRADES(0.3, norm=norm, eps_step=0).perturb(nn.Linear(3000, 2), X, torch.zeros(3).long(), generator())
+    size = start.norm(dim=1) if norm == 2 else start.square().mean(dim=1).sqrt()
+    torch.testing.assert_close(size, torch.full((3,), 0.01), rtol=0.1, atol=0)
+
+
+def test_eps_may_be_a_column_of_pandas(linear, X, y):
+    eps = pd.Series([0.3, 0.1, 0.0, 0.5, 0.2])
+    eps.to_numpy().flags.writeable = False
+    moved = FGSM(eps, random_start=False).perturb(linear, X, y, generator())
+    torch.testing.assert_close(moved, FGSM(list(eps), random_start=False).perturb(linear, X, y, generator()))
 
 
 def length_of(change, eps, norm):

@@ -385,3 +385,119 @@ def test_augmentations_are_resolved():
     for wrong in ("flip", RandomHorizontalFlip, [flip, "crop"], 3):
         with pytest.raises(ValueError, match=r"augmentation=.* is not a transform: use None, an object of"):
             resolve_augmentation(wrong)
+
+
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        (
+            RandAugment(operations=5),
+            r"RandAugment has operations=5: use a list of names, such as \['rotate', 'contrast'",
+        ),
+        (RandAugment(operations="rotate"), r"RandAugment has operations='rotate': use a list of names"),
+        (RandAugment(operations=[["rotate"]]), r"operations with \[\['rotate'\]\] in it: use names from"),
+        (RandAugment(n_ops=True), r"RandAugment has n_ops=True: use a whole number"),
+        (AutoAugment(5), r"AutoAugment has policy=5: use one of \['cifar10'\] or sequences, all of one length, of"),
+        (AutoAugment(None), r"AutoAugment has policy=None: use one of"),
+        (AutoAugment([]), r"AutoAugment has policy=\[\]: use one of"),
+        (AutoAugment([5]), r"AutoAugment has policy=\[5\]: use one of"),
+        (AutoAugment([[5]]), r"AutoAugment has policy=\[\[5\]\]: use one of"),
+        (AutoAugment([[("rotate", "often", 1)]]), r"triples \(name, probability, level from 0 to 9\)"),
+        (AutoAugment([[("rotate", 0.5, "high")]]), r"triples \(name, probability, level from 0 to 9\)"),
+        (AutoAugment([[(["rotate"], 0.5, 1)]]), r"policy with \[\['rotate'\]\] in it"),
+        (
+            RandomResizedCrop(scale=("a", "b")),
+            r"RandomResizedCrop has scale=\('a', 'b'\): use a pair of ascending numbers",
+        ),
+        (RandomErasing(ratio=(None, 1)), r"RandomErasing has ratio=\(None, 1\): use a pair of ascending numbers"),
+        (RandomCrop(fill="a"), r"RandomCrop has fill='a': use a finite number"),
+        (RandomErasing(fill=None), r"RandomErasing has fill=None: use a finite number"),
+        (RandomPerspective(fill=float("nan")), r"RandomPerspective has fill=nan: use a finite number"),
+        (Compose("flip"), r"Compose has transforms='flip': use a list of transforms, such as \[RandomCrop\(\), "),
+        (Compose(RandomCrop()), r"Compose has transforms=RandomCrop\(\): use a list of transforms"),
+        (Compose([RandomCrop]), r"Compose has transforms=\[<class .*RandomCrop'>\]: use a list of transforms"),
+    ],
+)
+def test_parameters_of_another_type_are_refused_by_name(transform, message):
+    with pytest.raises(ValueError, match=message):
+        transform(torch.zeros(2, 3, 8, 8), generator())
+
+
+POLICY_TRANSFORMS = [RandAugment(operations=["brightness"]), RandAugment(operations=["equalize"]), AutoAugment()]
+OUT_OF_RANGE = (
+    r"(Rand|Auto)Augment has clip_values=\(0, 1\), but there are images with values from {}: set clip_values="
+)
+
+
+@pytest.mark.parametrize("transform", POLICY_TRANSFORMS)
+@pytest.mark.parametrize(
+    ("images", "values"),
+    [
+        (torch.arange(48.0).reshape(1, 3, 4, 4) * 5, "0 to 235"),
+        (torch.arange(48.0).reshape(1, 3, 4, 4) / 47 * 2 - 1, "-1 to 1"),
+        (torch.full((1, 3, 4, 4), torch.nan), "nan to nan"),
+    ],
+)
+def test_images_out_of_range_are_refused(transform, images, values):
+    with pytest.raises(ValueError, match=OUT_OF_RANGE.format(values)):
+        transform(images, generator())
+
+
+@pytest.mark.parametrize("transform", POLICY_TRANSFORMS)
+def test_images_out_of_range_by_rounding_alone_are_taken(transform):
+    images = pictures(4, 3, 8, 8)
+    rounded = images * (1 + 2e-3) - 1e-3
+    changed = transform(rounded, generator())
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    torch.testing.assert_close(changed, transform(rounded.clamp(0, 1), generator()), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        RandAugment(operations=["rotate"]),
+        AutoAugment(),
+        [RandomHorizontalFlip(), Compose([RandomCrop(1), RandAugment()])],
+    ],
+)
+def test_a_fit_refuses_training_images_out_of_range(quick, digit_images, augmentation):
+    X, y = digit_images
+    X = X.copy()
+    X[150, 3, 3] = 16.0  # far behind the rows on which an augmentation is tried
+    clf = quick(augmentation=augmentation, max_epochs=1)
+    with pytest.raises(ValueError, match=OUT_OF_RANGE.format("0 to 16")):
+        clf.fit(X, y)
+    assert not hasattr(clf, "net_")
+
+
+def test_a_fit_takes_training_images_within_the_range_that_is_set(quick, digit_images):
+    X, y = digit_images
+    quick(augmentation=RandAugment(clip_values=(0, 255)), max_epochs=1).fit(255 * X, y)
+
+
+def test_every_chunk_must_be_in_range(quick, digit_images):
+    X, y = digit_images
+    clf = quick(augmentation=RandAugment()).partial_fit(X, y, classes=range(10))
+    before = clf.predict_proba(X)
+    with pytest.raises(ValueError, match=OUT_OF_RANGE.format("0 to 16")):
+        clf.partial_fit(16 * X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), before)
+    clf.partial_fit(X, y)
+
+
+def test_images_that_a_function_scales_first_are_in_range(quick, digit_images):
+    X, y = digit_images
+    quick(augmentation=[lambda images, generator: images / 255, RandAugment()], max_epochs=1).fit(255 * X, y)
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "sharpness"])
+@pytest.mark.parametrize(("level", "change"), [(0, 0.0), (5, 0.5), (9, 0.9)])
+def test_levels_of_a_learned_policy_are_those_of_torchvision(name, level, change):
+    images = pictures(1, 3, 8, 8).repeat(20, 1, 1, 1)
+    changed = AutoAugment([[(name, 1.0, level)]])(images, generator())
+    enhance = {"saturation": ImageEnhance.Color}.get(name, getattr(ImageEnhance, name.title(), None))
+    both = torch.stack([from_pillow(enhance(as_pillow(images[0])).enhance(1 + sign * change)) for sign in (-1, 1)])
+    distance = (changed[:, None] - both).abs().amax(dim=(2, 3, 4))
+    assert (distance.amin(dim=1) < 2.1 / 255).all()
+    assert (distance.amin(dim=0) < 2.1 / 255).all(), "both directions occur"

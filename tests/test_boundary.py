@@ -17,6 +17,17 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skrobust import ThreatModel
 from skrobust.metrics import _boundary, adversarial_distance, boundary_distance
 
+
+class Generator:
+    """A generator of rows that sorts them, as Gaussian mixtures do."""
+
+    def __init__(self, *centers):
+        self.centers = np.asarray(centers, dtype=np.float64)
+
+    def sample(self, n):
+        return self.centers[np.arange(n) * len(self.centers) // n]
+
+
 RAYS = ("random", "off_support", "other_class")
 
 
@@ -289,3 +300,22 @@ def test_wrong_reference(two_classes):
         boundary_distance(clf, X, directions="random", X_reference=X[:, :2])
     with pytest.raises(ValueError, match="directions='other_class' needs rows of X_reference"):
         boundary_distance(clf, X, directions="other_class")
+
+
+def test_a_generator_that_sorts_its_points_sends_rays_to_all_of_them(linear):
+    sampler = Generator([100, 0, 0], [-100, 0, 0])
+    params = {"directions": "off_support", "X_reference": np.eye(3), "sampler": sampler, "max_distance": 200.0}
+    found = boundary_distance(linear, np.zeros((200, 3)), n_directions=1, **params)
+    for half in (found.is_censored[:100], found.is_censored[100:]):
+        assert 0.3 < half.mean() < 0.7, "one of the two ways leads to the boundary"
+
+
+def test_a_generator_draws_rows_whatever_the_units(linear, two_classes):
+    X = two_classes[0]
+    params = {"directions": "off_support", "sampler": Generator([5.0, -5, 5]), "n_directions": 1}
+    raw = boundary_distance(linear, X, max_distance=50.0, **params)
+    counted = ThreatModel(norm=2, units=(0.1, 0.1, 0.1))
+    found = boundary_distance(linear, X, threat_model=counted, max_distance=500.0, **params)
+    np.testing.assert_allclose(found.distance, 10 * raw.distance, rtol=1e-4)
+    fixed = ThreatModel(norm=2, immutable=[1])
+    assert boundary_distance(linear, X, threat_model=fixed, max_distance=50.0, **params).distance.shape == (60, 1)

@@ -734,6 +734,45 @@ def test_descriptions_have_no_addresses_and_tell_values_apart():
     assert described((1, 2)) == described([1, 2])
 
 
+class Spoken(nn.Linear):
+    """Layer with a state beside its weights, and a number that its repr leaves out."""
+
+    def __init__(self, scale):
+        super().__init__(2, 2)
+        self.scale = scale
+
+    def get_extra_state(self):
+        return {"scale": self.scale}
+
+    def set_extra_state(self, state):
+        self.scale = state["scale"]
+
+
+@pytest.mark.parametrize(
+    "make_value",
+    [
+        lambda: torch.full((2,), 0.1, dtype=torch.bfloat16),
+        lambda: torch.eye(2).to_sparse(),
+        lambda: torch.ones(()),
+        lambda: nn.LazyLinear(2),
+        lambda: nn.LazyLinear(2).weight,
+        lambda: Spoken(1),
+        lambda: Spoken(2),
+        lambda: Spoken(2).requires_grad_(requires_grad=False),
+    ],
+    ids=["bfloat16", "sparse", "number", "lazy", "lazy weight", "state", "other state", "frozen"],
+)
+def test_any_tensor_and_network_has_a_description(make_value):
+    own = described(make_value())
+    assert own == described(make_value())
+    others = [torch.full((2,), 0.1), torch.ones(1), nn.Linear(2, 2), Spoken(3), torch.eye(2)[:1]]
+    assert own not in map(described, others)
+
+
+def test_networks_are_told_apart_by_what_their_repr_leaves_out():
+    assert described(Spoken(1)) != described(Spoken(2)) != described(Spoken(2).requires_grad_(requires_grad=False))
+
+
 @pytest.mark.parametrize("array", [np.arange(12.0).reshape(4, 3), np.array(["a", None, 1], dtype=object)], ids=str)
 def test_digests_tell_arrays_apart(array, monkeypatch):
     other = array.copy()

@@ -1098,3 +1098,45 @@ def test_two_rows_are_enough(quick, n_rows):
 
 def test_an_empty_pool_is_none(quick, blobs):
     assert_same_predictions(quick().fit(*blobs, X_unlabeled=np.empty((0, 4))), quick().fit(*blobs), blobs[0])
+
+
+def test_the_share_of_points_in_a_layer_is_not_measured(quick, blobs):
+    assert np.isnan(quick(noise_layer="2").fit(*blobs).off_support_fraction_)
+
+
+UNUSED = [{"smoothness": 0}, {"penalty": None}, {"n_unlabeled": 0}, {"penalty": "jacobian"}]
+
+
+@pytest.mark.parametrize("params", UNUSED, ids=str)
+def test_unlabeled_rows_without_a_use_are_warned_of(quick, blobs, params):
+    X, y = blobs
+    clf = quick(unlabeled_label=-1, **params)
+    message = "X_unlabeled or rows marked by unlabeled_label, 7 of them, are not used with penalty=.*leave the rows out"
+    with pytest.warns(UserWarning, match=message):
+        clf.fit(X, y, X_unlabeled=X[:7] + 1)
+    with pytest.warns(UserWarning, match=message) as found:
+        clf.fit(X, np.where(np.arange(90) < 7, -1, y))
+    assert found[0].filename == __file__
+    assert_same_predictions(clf, quick(**params).fit(X[7:], y[7:]), X)
+
+
+@pytest.mark.parametrize("params", UNUSED[:2], ids=str)
+def test_a_layer_without_a_use_is_warned_of_if_there_is_one(quick, blobs, params):
+    with pytest.warns(UserWarning, match=r"noise_layer='1' is not used with penalty=.*set noise_layer=None") as found:
+        clf = quick(noise_layer="1", **params).fit(*blobs)
+    assert found[0].filename == __file__
+    assert_same_predictions(clf, quick(**params).fit(*blobs), blobs[0])
+    with pytest.raises(ValueError, match=r"noise_layer='none' is not a layer of MLP: use one of \['0', '1', "):
+        quick(noise_layer="none", **params).fit(*blobs)
+
+
+@pytest.mark.parametrize("params", [{}, {"batch_size": 200}, {"dtype": "float32"}], ids=str)
+@pytest.mark.parametrize("class_weight", [None, {0: 1, 1: 30, 2: 1}, {0: 0, 1: 1, 2: 1}], ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_layer_that_changes_nothing_is_the_input_space(quick, blobs, params, class_weight, weighted, rng):
+    weight = rng.uniform(0.5, 1.5, 90) if weighted else None
+    here, there = (
+        quick(noise_layer=layer, class_weight=class_weight, **params).fit(*blobs, sample_weight=weight)
+        for layer in (None, "0")
+    )
+    np.testing.assert_array_equal(there.predict_proba(blobs[0]), here.predict_proba(blobs[0]))

@@ -1,5 +1,6 @@
 """compare_training: the same rows and seeds for all, and nothing lost when it is cut off."""
 
+import copy
 import os
 import runpy
 import signal
@@ -22,10 +23,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import Bunch
+from torch import nn
 
 from skrobust import ThreatModel, make_robustness_scorers
 from skrobust.evaluation import compare_training, summarize
 from skrobust.metrics import robust_accuracy_score
+from skrobust.modules import MLP
 
 SECONDS = ["fit_seconds", "fit_cpu_seconds", "attack_seconds"]
 # One epoch each, so that seeds differ.
@@ -217,6 +220,15 @@ def test_summary_has_paired_differences(data):
     pd.testing.assert_frame_equal(by_hand, of_clean)
 
 
+@pytest.mark.parametrize("baseline", [1, "1"], ids=repr)
+def test_a_baseline_may_have_a_name_that_is_no_text(data, baseline):
+    models = {1: LogisticRegression(), 2: LogisticRegression(C=0.01)}
+    found = compare_training(models, *data, n_seeds=1, baseline=baseline)
+    differences = found.summary.set_index(["model", "measure"])["difference"]
+    assert differences["1", "clean"] == 0
+    assert differences["2", "clean"] == found.runs["clean"][1] - found.runs["clean"][0]
+
+
 def test_a_failing_fit_does_not_lose_the_others(data, seen):
     models = {"good": LogisticRegression(), "bad": Recorder(fails_at=1)}
     with pytest.warns(UserWarning, match="1 of 4 runs failed.*'bad' with seed 0: RuntimeError: no luck"):
@@ -359,6 +371,17 @@ def test_another_estimator_is_not_mixed_in(data, tmp_path):
     compare_training({"b": LogisticRegression(C=2.0)}, *data, n_seeds=1, path=path)
 
 
+def test_networks_given_as_objects_are_known_again(data, tmp_path, quick):
+    path = tmp_path / "runs.jsonl"
+    network = MLP(5, 2)
+    first = compare_training({"a": quick(module=network)}, *data, n_seeds=2, path=path)
+    before = path.read_text()
+    assert_same(first, compare_training({"a": quick(module=copy.deepcopy(network))}, *data, n_seeds=2, path=path))
+    assert path.read_text() == before
+    with pytest.raises(ValueError, match=r"holds runs of another estimator under the name 'a'"):
+        compare_training({"a": quick(module=MLP(5, 2))}, *data, n_seeds=2, path=path)
+
+
 @pytest.mark.parametrize("text", ["model,seed\na,1\n", "[1, 2]\n", '{"model": "a"}\n'])
 def test_other_files_are_left_alone(data, tmp_path, text):
     path = tmp_path / "notes.txt"
@@ -431,8 +454,11 @@ def test_what_cannot_be_known_again_is_an_error(data, tmp_path):
     class Local:
         """Pickle finds no class that is defined in a function."""
 
+    class LocalLayer(nn.Module):
+        """Another layer of this name would pass for it."""
+
     # Lambdas have all the same name: a run with another one would pass for this one.
-    for unknowable in (Local(), lambda X: X):
+    for unknowable in (Local(), lambda X: X, nn.Sequential(LocalLayer())):
         with pytest.raises(TypeError, match=r"path=\.\.\. needs to know this run again, but .* cannot be pickled"):
             compare_training({"a": Recorder(tag=unknowable)}, *data, n_seeds=1, path=tmp_path / "runs.jsonl")
 

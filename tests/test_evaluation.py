@@ -129,6 +129,23 @@ def test_processes_give_the_same_tables(models, data):
         pd.testing.assert_frame_equal(robustness_curves(models, X, y, n_jobs=2, **params), one)
 
 
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)], ids=["none", "object"])
+@pytest.mark.parametrize(
+    "table_of",
+    [
+        functools.partial(robustness_curves, eps_grid=[0.2], attacks={"noise": {"attack": "noise", "n_draws": 1}}),
+        functools.partial(rho_adv_table, attacks={"jump": {"attack": "hopskipjump", "max_iter": 1, "max_eval": 50}}),
+        functools.partial(boundary_table, directions=["random"], quantiles=[0.5]),
+    ],
+    ids=["curves", "rho", "boundary"],
+)
+def test_random_numbers_are_the_same_for_every_model(positive, table_of, random_state):
+    X, y, clf = positive
+    table = table_of({"one": clf, "same": clf}, X[:20], y[:20], random_state=random_state)
+    one, same = (table[table["model"] == name].drop(columns="model").reset_index(drop=True) for name in ("one", "same"))
+    pd.testing.assert_frame_equal(one, same)
+
+
 def test_progress_is_shown_on_request(models, data, capsys):
     _, X, _, y = data
     for verbose in (0, 1):

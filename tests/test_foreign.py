@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.svm import LinearSVC
 
 from skrobust.metrics import foreign_confidence
@@ -35,6 +36,16 @@ def test_figures_are_those_of_the_probabilities(clf, data):
     assert table["answered"].tolist() == [*(np.mean(clf.predict(X) == k) for k in "abc"), 1.0]
     assert (table["n_rows"] == 90).all()
     assert table["mean"][:3].sum() == pytest.approx(1)
+
+
+def test_answers_are_those_of_predict_where_a_threshold_decides(data):
+    X = data[0]
+    clf = FixedThresholdClassifier(LogisticRegression(), threshold=0.9, response_method="predict_proba")
+    clf.fit(X, X[:, 0] > 0)
+    answered = foreign_confidence(clf, X)["answered"].tolist()
+    share = np.mean(clf.predict(X))
+    assert answered == pytest.approx([1 - share, share, 1])
+    assert share < np.mean(clf.predict_proba(X)[:, 1] > 0.5)
 
 
 def test_several_data_sets_and_a_reference(clf, data):

@@ -128,7 +128,12 @@ def test_an_instance_is_copied_with_its_weights():
             "module__bias has no effect on a module instance: pass the",
         ),
         (lambda: "no network", {}, TypeError, r"module=<function .* must make a torch\.nn\.Module, got str"),
-        (Spelled, {"depth": 3}, TypeError, "unexpected keyword argument 'depth'"),
+        (
+            Spelled,
+            {"depth": 3},
+            TypeError,
+            r"module__depth is no parameter of module=<class .*Spelled'>: use one of \['module__input_dim', ",
+        ),
     ],
 )
 def test_what_is_no_module_is_refused(module, params, error, message):
@@ -277,3 +282,10 @@ def test_layers_deep_inside_a_network_are_found():
     network[0].bias.data.zero_()
     labeled_forward(network, torch.tensor([[0.0, 0.0], [2.0, 4.0], [50.0, 50.0]]), 2)
     assert network[1][0].running_mean.tolist() == [1.0, 2.0]
+
+
+def test_a_factory_that_takes_any_name_gets_it():
+    def make(n_features, n_classes, **others):
+        return MLP(n_features, n_classes, (others["width"],))
+
+    assert build_module(make, **SIZES, width=2)[1].out_features == 2

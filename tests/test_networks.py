@@ -1,6 +1,7 @@
 """Networks for images: published sizes, any image, any activation; normalization within the network."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -370,3 +371,43 @@ def test_a_trained_network_can_be_cut(digits):
     rows = torch.as_tensor(X[:5]).reshape(-1, 1, 8, 8)
     cut = cut_at(network, "network.stage2", rows)
     assert torch.equal(cut.head(cut.encode(rows)), network(rows))
+
+
+@pytest.mark.parametrize("network", [LeNet, ResNet, ResNet9, WideResNet, XResNet])
+@pytest.mark.parametrize("image_shape", [(8, 8), (1, 1, 8, 8), (0, 8, 8), (1, 8.0, 8), (True, 8, 8), "188", None, 8])
+def test_networks_for_images_want_channels_and_sides(network, image_shape):
+    message = rf"{network.__name__} has image_shape={re.escape(repr(image_shape))}: use \(channels, height, width\)"
+    with pytest.raises(ValueError, match=message):
+        network(image_shape, 2)
+
+
+@pytest.mark.parametrize(
+    ("network", "params", "message"),
+    [
+        (LeNet, {"n_classes": 0}, "LeNet has n_classes=0: use a whole number of at least 1"),
+        (ResNet, {"n_classes": 2.0}, r"ResNet has n_classes=2\.0: use a whole number"),
+        (ResNet, {"width": 0}, "ResNet has width=0: use a whole number of at least 1"),
+        (ResNet, {"depth": [18]}, r"depth=\[18\] is not one of a ResNet: use one of \[18, 34, 50\]"),
+        (ResNet9, {"width": -1}, "ResNet9 has width=-1: use a whole number"),
+        (ResNet9, {"n_classes": True}, "ResNet9 has n_classes=True: use a whole number"),
+        (XResNet, {"width": 1}, "XResNet has width=1: use a whole number of at least 2"),
+        (XResNet, {"width": "8"}, "XResNet has width='8': use a whole number of at least 2"),
+        (WideResNet, {"width": 0.5}, r"WideResNet has width=0\.5: use a whole number"),
+        (WideResNet, {"n_classes": None}, "WideResNet has n_classes=None: use a whole number"),
+        (WideResNet, {"depth": 16.0}, r"depth=16\.0 of a WideResNet must be 6 n \+ 4: use 10, 16, 22, 28, 34 or 40"),
+        (WideResNet, {"depth": "16"}, r"depth='16' of a WideResNet must be 6 n \+ 4"),
+    ],
+)
+def test_sizes_of_networks_are_whole_numbers(network, params, message):
+    with pytest.raises(ValueError, match=message):
+        network((1, 8, 8), **{"n_classes": 2, **params})
+
+
+def test_sizes_may_be_those_of_numpy():
+    network = ResNet9(np.array([1, 8, 8]), np.int64(2), width=np.int64(2))
+    assert network(torch.zeros(3, 1, 8, 8)).shape == (3, 2)
+
+
+def test_the_docstrings_name_every_network():
+    for documented in (OffSupportRobustClassifier, build_module):
+        assert [name for name in MODULES if f'"{name}"' not in documented.__doc__] == []

@@ -27,8 +27,8 @@ class Passes:
     def __init__(self):
         self.calls = []
 
-    def __call__(self, points, n_labeled):
-        self.calls.append((points, n_labeled))
+    def __call__(self, points, n_labeled, n_points=0, n_anchors=0):
+        self.calls.append((points, n_labeled, n_points, n_anchors))
         return NETWORK(points)
 
 
@@ -62,7 +62,7 @@ def anchors_of(objective, X, weight=None):
 def test_plain_training_is_the_cross_entropy_of_the_labeled_rows(batch):
     passes, weight = Passes(), torch.linspace(0.1, 1.9, 10, dtype=torch.float64)
     step = CrossEntropy()(passes, *batch, weight)
-    ((points, n_labeled),) = passes.calls
+    ((points, n_labeled, *_),) = passes.calls
     assert points is batch[0]
     assert n_labeled == 10
     torch.testing.assert_close(step["loss"], cross_entropy(NETWORK(batch[0]), batch[1], weight))
@@ -87,9 +87,12 @@ def test_one_pass_serves_labeled_unlabeled_and_neighbors(batch, n_unlabeled, n_n
     passes, weight = Passes(), torch.ones(10, dtype=X.dtype) if weighted else None
     objective = objective_of(X, n_unlabeled=n_unlabeled, n_neighbors=n_neighbors, full_batch=full_batch)
     step = objective(passes, X, y, weight)
-    ((points, n_labeled),) = passes.calls
+    ((points, n_labeled, n_points, n_anchors),) = passes.calls
     assert n_labeled == 10
     assert len(points) == n_rows
+    assert n_points == (1 + n_neighbors) * n_anchors
+    anchors, neighbors = points[-n_points:].split([n_anchors, n_points - n_anchors])
+    assert (neighbors - anchors.repeat(n_neighbors, 1)).norm(dim=1).max() < 0.8 * 10, "sets of anchors, one by one"
     assert torch.equal(points[:10], X), "the labeled rows lead"
     assert torch.equal(step["y_pred"], NETWORK(X))
 

@@ -363,6 +363,24 @@ def test_every_penalty_is_a_pure_number(network, X, y, name, scale, noise_units)
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_constant_features_change_no_penalty_where_each_has_its_own_unit(network, X, y, name):
+    def mean(rows, network):
+        sampler = WorstDirection() if name == "worst direction" else None
+        support = support_of(rows, "std")
+        values = [
+            penalty_of(
+                network, rows, neighborhood_of(support, n_neighbors=20, sampler=sampler, seed=seed), ALL[name], y
+            )
+            for seed in range(10)
+        ]
+        return torch.stack(values).mean()
+
+    padded = torch.cat([X, torch.ones(len(X), 45, dtype=X.dtype)], dim=1)
+    expected = mean(X, network)
+    torch.testing.assert_close(mean(padded, lambda rows: network(rows[:, :N_FEATURES])), expected, rtol=0.15, atol=0)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_every_penalty_has_the_derivative_of_its_value(network, X, y, name):
     penalty = ALL[name]
     neighborhood = neighborhood_of(support_of(X), sampler=WorstDirection() if name == "worst direction" else None)
@@ -442,8 +460,8 @@ def test_scaling_and_rotating_points_and_noise_changes_nothing(network, X, y, sc
     )
     mapped_X, mapped_network = scale * X @ rotation.T, Inverse(network, rotation, scale)
 
-    step = objective_of(X, Mapped(identity))(lambda points, n: network(points), X, y)
-    mapped = objective_of(mapped_X, Mapped(rotation))(lambda points, n: mapped_network(points), mapped_X, y)
+    step = objective_of(X, Mapped(identity))(lambda points, *layout: network(points), X, y)
+    mapped = objective_of(mapped_X, Mapped(rotation))(lambda points, *layout: mapped_network(points), mapped_X, y)
     assert step["terms"]["penalty"] > 0.01
     for name, value in step["terms"].items():
         torch.testing.assert_close(mapped["terms"][name], value, rtol=1e-9, atol=0, msg=name)
@@ -461,7 +479,7 @@ def test_the_loss_of_the_paper_is_ours_by_the_conversion_of_lambda(network, X, y
         n_unlabeled=n_unlabeled,
     )
 
-    def forward(points, n_labeled):
+    def forward(points, *layout):
         seen.append(points)
         return network(points)
 
@@ -561,3 +579,20 @@ def test_wrong_neighbors(neighbors):
 def test_anything_else_is_no_penalty(wrong):
     with pytest.raises(ValueError, match=r"penalty=.* is not a penalty: use one of .*'smoothness'.*, None, or an"):
         resolve_penalty(wrong)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "message"),
+    [
+        (Jacobian(n_projections=True), "n_projections=True is no number of projections: use a positive integer, or -1"),
+        (Jacobian(n_projections=-2), "n_projections=-2 is no number of projections"),
+        (Jacobian(n_projections=np.ones(2)), r"n_projections=array\(\[1\., 1\.\]\) is no number of projections"),
+        (UniformConfidence(measure=["x"]), r"measure=\['x'\] is unknown: use one of .'max', 'uniform'."),
+        (Curvature(direction=["x"]), r"direction=\['x'\] is unknown: use one of .'gradient', 'sign'."),
+        (Smoothness(anchors=(["labeled"],)), r"anchors=\(\['labeled'\],\) of Smoothness are unknown: use some of"),
+    ],
+    ids=repr,
+)
+def test_parameters_of_penalties_of_another_type_are_refused_by_name(penalty, message):
+    with pytest.raises(ValueError, match=message):
+        resolve_penalty(penalty)

@@ -1,18 +1,25 @@
 """Records of runs on disk, and what tells one protocol from another."""
 
+import copy
+import functools
 import json
 
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
+import pytest
+import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
-from skrobust import ThreatModel
+from skrobust import OffSupportRobustClassifier, ThreatModel
+from skrobust.adversary import FGSM, PGD
 from skrobust.evaluation._runs import Runs, fingerprint
+from skrobust.modules import MLP
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -51,6 +58,73 @@ def test_fingerprints_of_estimators_data_and_functions():
     assert len(set(prints)) == len(different)
     assert prints[2] == fingerprint(clone(different[2]))
     assert prints[7] == fingerprint(frame.copy())
+
+
+class _Scaled(nn.Linear):
+    """A layer whose repr leaves out what it scales by."""
+
+    def __init__(self, scale):
+        super().__init__(2, 2)
+        self.scale = scale
+
+    def forward(self, X):
+        return self.scale * super().forward(X)
+
+
+class _Holder:
+    """An object of the user, which has a pickle and no parameters."""
+
+    def __init__(self, held):
+        self.held = held
+
+
+def _of_weight(layer, weight=0.5, *, is_frozen=False):
+    for parameter in layer.parameters():
+        nn.init.constant_(parameter, weight).requires_grad_(not is_frozen)
+    return layer
+
+
+# Each makes an equal value in every call.
+_TORCH = {
+    "network": lambda: _of_weight(MLP(4, 2)),
+    "other weights": lambda: _of_weight(MLP(4, 2), 0.6),
+    "other layers": lambda: _of_weight(MLP(4, 2, hidden_layer_sizes=(3,))),
+    "frozen": lambda: _of_weight(MLP(4, 2), is_frozen=True),
+    "half precision": lambda: _of_weight(MLP(4, 2)).bfloat16(),
+    "attribute": lambda: _of_weight(_Scaled(1)),
+    "other attribute": lambda: _of_weight(_Scaled(2)),
+    "class": lambda: _of_weight(nn.Linear(2, 2)),
+    "weight norm": lambda: _of_weight(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))),
+    "tensor": lambda: torch.ones(3),
+    "other shape": lambda: torch.ones(1, 3),
+    "other type": lambda: torch.ones(3, dtype=torch.bfloat16),
+    "in a list": lambda: [torch.ones(3)],
+    "in an object": lambda: _Holder({"rows": [torch.ones(3)]}),
+    "network in an object": lambda: _Holder(_of_weight(MLP(4, 2))),
+    "in a partial": lambda: functools.partial(_Holder, held=torch.ones(3)),
+    "classifier": lambda: OffSupportRobustClassifier(_of_weight(MLP(4, 2))),
+    "other classifier": lambda: OffSupportRobustClassifier(_of_weight(MLP(4, 2), 0.6)),
+    "adversary": lambda: OffSupportRobustClassifier(adversary=PGD(eps=torch.ones(3))),
+    "sampler": lambda: OffSupportRobustClassifier(unlabeled=_Holder(torch.ones(3))),
+}
+
+
+@pytest.mark.parametrize("name", _TORCH)
+def test_networks_and_tensors_are_known_again_by_their_values(name):
+    value = _TORCH[name]()
+    assert fingerprint(value) == fingerprint(_TORCH[name]()) == fingerprint(copy.deepcopy(value))
+
+
+def test_networks_and_tensors_are_told_apart_by_their_values():
+    assert len({fingerprint(make()) for make in _TORCH.values()}) == len(_TORCH)
+
+
+def test_estimators_without_networks_keep_the_fingerprints_that_files_hold():
+    assert fingerprint(LogisticRegression()) == "55d89cb1064853a5"
+    assert fingerprint(OffSupportRobustClassifier("lenet", device="cpu")) == "da50b20cefa1c928"
+    adversary = FGSM(0.3, weight=0.8, clip_values=(0, 1))
+    assert fingerprint(OffSupportRobustClassifier(adversary=adversary)) == "0c80e53e81dc2d59"
+    assert fingerprint(_Holder({1, 2}).held) == "ff2044f39ae08f61"
 
 
 class _Earlier(BaseEstimator):

@@ -419,7 +419,8 @@ def test_a_penalty_in_a_layer_trains_what_is_before_it(quick, blobs, name):
     X, y = blobs
 
     def first_layer(weight):
-        clf = quick(module=Halves, noise_layer="first", penalty=name, smoothness=weight, lr=0.01, random_state=0)
+        layer = "first" if weight else None
+        clf = quick(module=Halves, noise_layer=layer, penalty=name, smoothness=weight, lr=0.01, random_state=0)
         return clf.fit(X, y).net_.module_.first.weight.detach()
 
     # The rows through the layer are the same: what differs in its weights comes from the penalty.

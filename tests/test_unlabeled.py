@@ -120,11 +120,33 @@ def test_a_pool_draws_in_proportion_to_weights():
     assert counts[2] / 4000 == pytest.approx(0.75, abs=0.03)
 
 
-@pytest.mark.parametrize(("n", "shares"), [(10, [5, 5]), (11, [6, 5]), (1, [1, 0])])
-def test_a_mixture_takes_equal_shares(n, shares):
-    pools = [Pool(torch.full((1, 2), value)) for value in (1.0, 2.0)]
-    points = Mixture(pools).sample(torch.zeros(n, 2), None, 1.0, generator())
-    assert points[:, 0].tolist() == [1.0] * shares[0] + [2.0] * shares[1]
+@pytest.mark.parametrize("n_samplers", [1, 2, 3])
+@pytest.mark.parametrize("n", [1, 10, 11])
+def test_a_mixture_takes_equal_shares(n, n_samplers):
+    pools = [Pool(torch.full((1, 2), float(value))) for value in range(n_samplers)]
+    mixture, source = Mixture(pools), generator()
+    drawn = torch.stack([mixture.sample(torch.zeros(n, 2), None, 1.0, source)[:, 0] for _ in range(600)])
+    counts = torch.stack([(drawn == value).sum(dim=1) for value in range(n_samplers)])
+    assert counts.max() <= math.ceil(n / n_samplers)
+    # Over many steps, every row gets as much from each sampler.
+    for value in range(n_samplers):
+        np.testing.assert_allclose((drawn == value).double().mean(dim=0), 1 / n_samplers, atol=0.1)
+
+
+def test_a_mixture_puts_every_point_at_its_own_row():
+    X = torch.arange(7.0)[:, None]
+    support = support_of(X, "global")
+    near = Mixture([Gaussian(), Gaussian(), Gaussian()]).sample(X, support, 1e-6, generator())
+    np.testing.assert_allclose(near, X, atol=1e-3)
+    partners = Mixture([Extrapolation(), Extrapolation()]).sample(X, support, 1.0, generator())
+    assert ((2 * X - partners) % 1 == 0).all()  # x' of x + (x - x') is a row
+
+
+def test_points_of_a_generator_that_sorts_them_fall_to_any_row():
+    X = np.repeat([[-50.0], [50.0]], 100, axis=0) + np.random.default_rng(0).normal(size=(200, 1))
+    sorting = GaussianMixture(2, random_state=0).fit(X)
+    points = FromGenerator(sorting).sample(torch.zeros(1000, 1), None, 1.0, generator()).flatten()
+    assert 0.4 < (points[:500] > 0).double().mean() < 0.6
 
 
 def test_squared_norms_are_in_noise_units():
@@ -538,3 +560,31 @@ def test_a_network_stays_as_it_is_while_its_layers_are_looked_at():
 def test_a_histogram_of_nothing_is_refused(params, message, rng):
     with pytest.raises(ValueError, match=message):
         pairwise_distance_histogram(noisy_grid(rng, 5), **params)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"share": "a"}, r"share='a' must lie between 0 and 1, both excluded: use a number"),
+        ({"share": None}, r"share=None must lie between 0 and 1"),
+        ({"noise_units": "x"}, r"noise_units='x' is unknown: use 'global' or 'std'"),
+        ({"noise_units": ["std"]}, r"noise_units=\['std'\] is unknown"),
+        ({"sampler": None}, r"sampler=None makes no points: name what is to be given as unlabeled, such as 'gaussian'"),
+    ],
+)
+def test_what_names_no_share_units_or_points_is_refused(params, message, rng):
+    with pytest.raises(ValueError, match=message):
+        off_support_scale(noisy_grid(rng, 10), **params)
+
+
+@pytest.mark.parametrize("bins", [0, -1, 2.5, "a", None, True])
+def test_a_histogram_has_bins(bins, rng):
+    message = rf"bins={bins!r} must be a whole number of at least 1, or a sequence of edges"
+    with pytest.raises(ValueError, match=message):
+        pairwise_distance_histogram(noisy_grid(rng, 5), bins=bins)
+
+
+@pytest.mark.parametrize(("noise_units", "n_moving"), [("global", 3), ("std", 2)])
+def test_features_that_move(noise_units, n_moving):
+    X = torch.tensor([[0.0, 1.0, 5.0], [1.0, 1.0, 4.0]])
+    assert support_of(X, noise_units).n_moving == n_moving

@@ -223,7 +223,12 @@ CHOICES = {
         "net_params has 'module_width', which is not for",
     ),
     "unknown prefix": ({"net_params": {"criterion__weight": 3}}, ValueError, "names that begin with one of module__,"),
-    "module parameter": ({"net_params": {"module__depth": 3}}, TypeError, "unexpected keyword argument 'depth'"),
+    "module parameter": (
+        {"net_params": {"module__depth": 3}},
+        TypeError,
+        r"module__depth is no parameter of module='mlp': use one of \['module__n_features', .*'module__activation', "
+        r"'module__normalization'\], or another module",
+    ),
     "optimizer parameter": ({"net_params": {"optimizer__beta": 3}}, TypeError, "unexpected keyword argument 'beta'"),
     "iterator parameter": (
         {"net_params": {"iterator_train__workers": 3}},
@@ -691,3 +696,12 @@ def test_penalty_objects_pass(quick):
     named, given, plain = (quick(penalty=penalty).fit(X, Y) for penalty in ("smoothness", Smoothness(), None))
     np.testing.assert_array_equal(given.predict_proba(X), named.predict_proba(X))
     assert not np.array_equal(given.predict_proba(X), plain.predict_proba(X))
+
+
+def test_the_parameters_that_a_network_takes_are_named(quick):
+    clf = quick().set_params(module__dropout=0.5)
+    with pytest.raises(
+        TypeError, match=r"module__dropout is no parameter of module='mlp': use one of .*'module__activ"
+    ):
+        clf.fit(X, Y)
+    clf.set_params(module="wide_resnet", module__depth=10, module__width=1, max_epochs=1).fit(IMAGES, Y)

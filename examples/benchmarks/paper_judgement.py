@@ -59,15 +59,6 @@ def recipe(cell):
     )
 
 
-def recipe_in_short(cell):
-    """Say in one sentence which trainings have the largest union."""
-    best, gentle = (_best(cell, names, UNION) for names in (cell.methods(), filter(_is_gentle, cell.methods())))
-    return (
-        f"the largest union so far is that of {_standing(cell, best, UNION)}, without adversarial examples that of "
-        f"{_standing(cell, gentle, UNION)}"
-    )
-
-
 def _is_gentle(method):
     return not needs_adversary(method)
 

@@ -41,8 +41,13 @@ class Ball:
 
     def inside(self, Z):
         """Return displacements brought into the ball of radius 1, and within the bounds."""
-        Z = self.norm.project(Z, Z.new_ones(1))
-        return Z if self.bounds is None else (self.points(Z) - self.X) * inverse(self.scale)
+        return self.possible(self.norm.project(Z, Z.new_ones(1)))
+
+    def possible(self, Z):
+        """Return displacements less what the bounds, or features that must not move, take of them."""
+        if self.bounds is not None:
+            return (self.points(Z) - self.X) * inverse(self.scale)
+        return Z if isinstance(self.scale, float) else torch.where(self.scale > 0, Z, 0.0)
 
     def steepest(self, gradient):
         """Return the steepest ascent of length 1 for gradients with respect to the moved rows."""

@@ -95,7 +95,7 @@ class FGSM(_Adversary):
     weight : float, default=0.5
         Share of the adversarial loss, from 0 to 1; the rest is that of the clean rows. At 1 these are not evaluated.
     clip_values : tuple of two floats or arrays of shape (n_features,), default=None
-        Smallest and largest values that features may have. Values of X beyond them stay where they are.
+        Smallest and largest values that features may have. Values of X beyond them may move back, but no farther.
 
     See Also
     --------
@@ -134,6 +134,8 @@ class NFGSM(_Adversary):
     .. math:: x' = x + \eta + \text{eps} \cdot \operatorname{sign} \nabla_x \text{CE}(x + \eta), \quad
         \eta \sim U[-\text{noise} \cdot \text{eps}, \text{noise} \cdot \text{eps}]
 
+    With bounds, x + eta is brought within them before the step, and x' after it, as in the authors' code.
+
     Parameters
     ----------
     eps : float or array-like of shape (n_features,), default=0.1
@@ -147,7 +149,7 @@ class NFGSM(_Adversary):
     weight : float, default=0.5
         Share of the adversarial loss, from 0 to 1; the rest is that of the clean rows. At 1 these are not evaluated.
     clip_values : tuple of two floats or arrays of shape (n_features,), default=None
-        Smallest and largest values that features may have. Values of X beyond them stay where they are.
+        Smallest and largest values that features may have. Values of X beyond them may move back, but no farther.
 
     References
     ----------
@@ -175,7 +177,7 @@ class NFGSM(_Adversary):
         check_number("noise", self.noise)
 
     def _start(self, ball, generator):
-        return self.noise * _noise(ball, generator)
+        return ball.possible(self.noise * _noise(ball, generator))
 
     def _kept(self, ball, Z):
         return Z
@@ -207,7 +209,7 @@ class PGD(_Adversary):
     weight : float, default=0.5
         Share of the adversarial loss, from 0 to 1; the rest is that of the clean rows. At 1 these are not evaluated.
     clip_values : tuple of two floats or arrays of shape (n_features,), default=None
-        Smallest and largest values that features may have. Values of X beyond them stay where they are.
+        Smallest and largest values that features may have. Values of X beyond them may move back, but no farther.
 
     References
     ----------
@@ -249,7 +251,8 @@ class TRADES(_Adversary):
 
     .. math:: \text{CE}(x) + w \max_{\|x' - x\| \le \text{eps}} \text{KL}(p(x) \,\|\, p(x'))
 
-    The search starts at noise of standard deviation eps / 30, which is 0.001 at the paper's eps of 0.031.
+    The search starts at noise of standard deviation eps / 30, which is 0.001 at the paper's eps of 0.031; for norm 2 at
+    noise of length eps / 30.
 
     Parameters
     ----------
@@ -264,7 +267,7 @@ class TRADES(_Adversary):
     weight : float, default=6.0
         Weight of the divergence (beta in the authors' code, 1 / lambda in the paper).
     clip_values : tuple of two floats or arrays of shape (n_features,), default=None
-        Smallest and largest values that features may have. Values of X beyond them stay where they are.
+        Smallest and largest values that features may have. Values of X beyond them may move back, but no farther.
 
     References
     ----------
@@ -300,7 +303,7 @@ class TRADES(_Adversary):
 
     def _start(self, ball, generator):
         noise = torch.randn(ball.X.shape, generator=generator, device=ball.X.device, dtype=ball.X.dtype)
-        return ball.inside(noise / 30)
+        return ball.inside(noise / (30 if self.norm == math.inf else 30 * math.sqrt(ball.X.shape[1])))
 
     def _step(self):
         return 2.5 / self.max_iter
@@ -321,7 +324,10 @@ def _noise(ball, generator):
 
 def _values(value, X):
     """Return a number as a float, and one value for each feature as a tensor like X."""
-    return float(value) if np.ndim(value) == 0 else torch.as_tensor(np.ravel(value), dtype=X.dtype, device=X.device)
+    if np.ndim(value) == 0:
+        return float(value)
+    # A copy: torch warns of arrays that cannot be written to, such as that of a column of pandas.
+    return torch.as_tensor(np.array(value, dtype=np.float64).ravel(), dtype=X.dtype, device=X.device)
 
 
 def _bounds(clip_values, X):

@@ -33,7 +33,7 @@ class RandomCrop(ImageTransform):
     def _transformed(self, images, generator):
         padding = self._checked("padding", 0, max(images.shape[2:]), kind=Integral)
         n, _, height, width = images.shape
-        padded = functional.pad(images, (padding,) * 4, value=self.fill).movedim(1, -1)
+        padded = functional.pad(images, (padding,) * 4, value=self._checked_fill()).movedim(1, -1)
         # One start from 0 to 2 * padding for the rows of each image, and one for its columns.
         start = uniform(images, generator, 2, high=2 * padding + 1).long().clamp_max(2 * padding)
         rows = start[:, 0, None] + torch.arange(height, device=images.device)
@@ -119,7 +119,7 @@ class RandomErasing(ImageTransform):
             (_pixel_centers(n, images.device) - center[:, axis, None]).abs() < size[:, axis, None]
             for n, axis in zip(images.shape[2:], (1, 0), strict=True)
         )
-        erased = images.masked_fill((is_row[:, :, None] & is_column[:, None, :])[:, None], self.fill)
+        erased = images.masked_fill((is_row[:, :, None] & is_column[:, None, :])[:, None], self._checked_fill())
         return where_chosen(images, erased, self._checked("p", 0, 1), generator)
 
 

@@ -1,4 +1,4 @@
-"""Policies: a few random operations on each image, from a list (RandAugment) or as learned (AutoAugment)."""
+"""Policies: a few random operations on each image, from a list (RandAugment) or a learned policy (AutoAugment)."""
 
 import functools
 import math
@@ -6,7 +6,7 @@ from numbers import Integral
 
 import torch
 
-from skrobust.augment._base import ImageTransform, uniform
+from skrobust.augment._base import ImageTransform, is_number, uniform
 from skrobust.augment._photometric import PHOTOMETRIC
 from skrobust.augment._warp import warp
 
@@ -14,6 +14,7 @@ LARGEST_ANGLE = math.radians(30)
 LARGEST_SHEAR = 0.3
 LARGEST_VALUE = 1e6
 LARGEST_SHIFT = 150 / 331  # of a side: AutoAugment moved images of 331 pixels by up to 150
+ROUNDING = 1 / 255  # of the range: as far outside as narrow types round, and less than anyone sees
 
 
 def _rotation(strength, aspect):
@@ -54,7 +55,8 @@ GEOMETRIC = {
     "translate_x": _shift_x,
     "translate_y": _shift_y,
 }
-RANDAUGMENT = tuple(sorted({*GEOMETRIC, *PHOTOMETRIC} - {"invert"}))
+OPERATIONS = sorted({*GEOMETRIC, *PHOTOMETRIC})
+RANDAUGMENT = tuple(name for name in OPERATIONS if name != "invert")
 
 
 def apply_operations(images, names, which, strength, fill):
@@ -101,22 +103,41 @@ def _recolored(function, images, strength):
 class _Policy(ImageTransform):
     """Base of the policies: the range of the images, and one round of operations after the other."""
 
+    def check_range(self, low, high):
+        """Raise a ValueError if images with values from low to high leave `clip_values`."""
+        black, white = self._checked_clip_values()
+        slack = ROUNDING * (white - black)
+        if not black - slack <= low <= high <= white + slack:
+            raise ValueError(
+                f"{type(self).__name__} has clip_values={self.clip_values!r}, but there are images with values from "
+                f"{low:.6g} to {high:.6g}: set clip_values=(low, high) to what black and white are in all images, or "
+                "scale the images."
+            )
+
+    def _checked_clip_values(self):
+        return self._checked_range("clip_values", -LARGEST_VALUE, LARGEST_VALUE, least_width=1 / LARGEST_VALUE)
+
     def _transformed(self, images, generator):
-        low, high = self._checked_range("clip_values", -LARGEST_VALUE, LARGEST_VALUE, least_width=1 / LARGEST_VALUE)
+        if images.device.type == "cpu":  # a GPU would be waited for; a fit has checked all rows beforehand
+            self.check_range(*torch.stack(images.aminmax()).tolist())
+        low, high = self._checked_clip_values()
         fill = (self._checked("fill", low, high) - low) / (high - low)
         working = torch.promote_types(images.dtype, torch.float32)
-        unit = (images.to(working) - low) / (high - low)
+        unit = ((images.to(working) - low) / (high - low)).clamp(0.0, 1.0)
         for names, which, strength in self._rounds(images, generator):
             sign = (uniform(images, generator) < 0.5) * 2 - 1
             unit = apply_operations(unit, names, which, strength * sign, fill)
         return (unit * (high - low) + low).to(images.dtype)
 
     def _checked_names(self, names, parameter):
-        unknown = [name for name in names if name not in GEOMETRIC and name not in PHOTOMETRIC]
+        if not isinstance(names, (list, tuple)):
+            raise ValueError(
+                f"{type(self).__name__} has {parameter}={names!r}: use a list of names, such as ['rotate', 'contrast']."
+            )
+        unknown = [name for name in names if not (isinstance(name, str) and name in OPERATIONS)]
         if unknown or not names:
             raise ValueError(
-                f"{type(self).__name__} has {parameter} with {unknown or 'nothing'} in it: use names from "
-                f"{sorted({*GEOMETRIC, *PHOTOMETRIC})}."
+                f"{type(self).__name__} has {parameter} with {unknown or 'nothing'} in it: use names from {OPERATIONS}."
             )
         return names
 
@@ -137,9 +158,14 @@ class RandAugment(_Policy):
         "saturation", "sharpness", "shear_x", "shear_y", "solarize", "translate_x" and "translate_y"; None is all of
         them but "invert", as in the paper.
     clip_values : tuple of float, default=(0, 1)
-        Range of the images: what black and white are.
+        Range of the images: what black and white are. Images that leave it by more than 1/255 of its width are refused.
     fill : float, default=0.0
         Value of what comes in from outside the image, within `clip_values`.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if a parameter is wrong, or the images leave `clip_values`.
 
     References
     ----------
@@ -213,9 +239,21 @@ class AutoAugment(_Policy):
         The 25 pairs of operations that the paper learned on CIFAR-10; or sequences of one length, each of triples: the
         name of an operation (see :class:`RandAugment`), its probability, and its level from 0 to 9, the largest change.
     clip_values : tuple of float, default=(0, 1)
-        Range of the images: what black and white are.
+        Range of the images: what black and white are. Images that leave it by more than 1/255 of its width are refused.
     fill : float, default=0.0
         Value of what comes in from outside the image, within `clip_values`.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if a parameter is wrong, or the images leave `clip_values`.
+
+    Notes
+    -----
+    Levels mean what they mean in torchvision: they rise evenly from no change at 0 to the largest change of
+    :class:`RandAugment` at 9, and directions are random. In the paper, on whose levels the policy was learned, those of
+    "brightness", "contrast", "saturation" and "sharpness" range over blend factors from 0.1 to 1.9, direction and all:
+    ``("saturation", p, 0)`` makes images nearly grey there, and leaves them as they are here.
 
     References
     ----------
@@ -248,10 +286,8 @@ class AutoAugment(_Policy):
             yield names, which, level[pick] / HIGHEST_LEVEL
 
     def _checked_policy(self):
-        policy = POLICIES.get(self.policy, ()) if isinstance(self.policy, str) else self.policy
-        triples = [triple for sequence in policy for triple in sequence]
-        is_whole = triples and len(set(map(len, policy))) == 1
-        if not (is_whole and all(_is_operation(triple) for triple in triples)):
+        policy = POLICIES.get(self.policy) if isinstance(self.policy, str) else self.policy
+        if not (_is_sequence(policy) and all(map(_is_subpolicy, policy)) and len(set(map(len, policy))) == 1):
             raise ValueError(
                 f"AutoAugment has policy={self.policy!r}: use one of {sorted(POLICIES)} or sequences, all of one "
                 "length, of triples (name, probability, level from 0 to 9)."
@@ -259,8 +295,16 @@ class AutoAugment(_Policy):
         return policy
 
 
+def _is_sequence(value):
+    return isinstance(value, (list, tuple))
+
+
+def _is_subpolicy(sequence):
+    return _is_sequence(sequence) and len(sequence) > 0 and all(map(_is_operation, sequence))
+
+
 def _is_operation(triple):
-    if len(triple) != 3:
+    if not (_is_sequence(triple) and len(triple) == 3 and all(map(is_number, triple[1:]))):
         return False
     _, p, level = triple
     return 0 <= p <= 1 and 0 <= level <= HIGHEST_LEVEL

@@ -143,7 +143,7 @@ class RandomPerspective(ImageTransform):
         largest = self._checked("distortion_scale", 0, LARGEST_DISTORTION)
         corners = image_corners(images.device)
         moved = corners * (1 - uniform(images, generator, 4, 2, high=largest))
-        changed = warp(images, homography(moved, corners.expand_as(moved)), fill=self.fill)
+        changed = warp(images, homography(moved, corners.expand_as(moved)), fill=self._checked_fill())
         return where_chosen(images, changed, self._checked("p", 0, 1), generator)
 
 

@@ -163,7 +163,7 @@ def _check(estimators, n_seeds, n_attacked, baseline, random_state):
     check_count("n_seeds", n_seeds)
     if n_attacked is not None:
         check_count("n_attacked", n_attacked)
-    if baseline is not None and baseline not in estimators:
+    if baseline is not None and str(baseline) not in map(str, estimators):
         raise ValueError(f"baseline={baseline!r} is not among the estimators {list(estimators)}: name one of them.")
     if not isinstance(random_state, Integral) or isinstance(random_state, bool) or random_state < 0:
         raise ValueError(f"random_state={random_state!r} must be a whole number that is not negative: runs have seeds.")
@@ -268,4 +268,4 @@ def _summary(table, baseline):
     measures = [name for name in table if name not in (*KEY, *COUNTS, "error")]
     tidy = table.melt(list(KEY), measures, "measure", "value")
     tidy["value"] = tidy["value"].astype(float)
-    return summarize(tidy, "value", baseline=baseline)
+    return summarize(tidy, "value", baseline=None if baseline is None else str(baseline))

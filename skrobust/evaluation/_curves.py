@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Mapping
 
 from skrobust.evaluation._attacked import attacked, listed, named_attacks, template_of
-from skrobust.evaluation._models import chosen_rows, done_for_each, named_models
+from skrobust.evaluation._models import chosen_rows, done_for_each, named_models, shared_seed
 from skrobust.metrics._pandas import import_pandas
 from skrobust.metrics._parameters import threat_model_of
 from skrobust.metrics._scorers import make_robustness_scorers
@@ -105,9 +105,9 @@ def robustness_curves(
     template = template_of(threat_model)
     balls = [_ball(grid, norm, template, named) for norm, grid in _grids(eps_grid, norms, template).items()]
     X, y = chosen_rows(models, X, y, rows)
+    seed = shared_seed(random_state)
     tasks = [
-        (model, X, y, *attack, *ball, random_state)
-        for model, attack, ball in itertools.product(models, named.items(), balls)
+        (model, X, y, *attack, *ball, seed) for model, attack, ball in itertools.product(models, named.items(), balls)
     ]
     curves = done_for_each(_curve, tasks, n_jobs=n_jobs, verbose=verbose, desc="Attacking")
     return pandas.DataFrame([row for curve in curves for row in curve])

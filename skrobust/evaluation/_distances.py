@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 
 from skrobust.evaluation._attacked import listed, named_attacks, template_of
-from skrobust.evaluation._models import chosen_rows, done_for_each, named_models
+from skrobust.evaluation._models import chosen_rows, done_for_each, named_models, shared_seed
 from skrobust.metrics._boundary import boundary_distance
 from skrobust.metrics._pandas import import_pandas
 from skrobust.metrics._scores import rho_adv_score
@@ -96,9 +96,9 @@ def rho_adv_table(
     _check_origin(X, template)
     balls = [dataclasses.replace(template, norm=norm) for norm in listed(norms, ())]
     X, y = chosen_rows(models, X, y, rows)
+    seed = shared_seed(random_state)
     tasks = [
-        (model, X, y, *attack, ball, random_state)
-        for model, attack, ball in itertools.product(models, named.items(), balls)
+        (model, X, y, *attack, ball, seed) for model, attack, ball in itertools.product(models, named.items(), balls)
     ]
     return pandas.DataFrame(done_for_each(_rho, tasks, n_jobs=n_jobs, verbose=verbose, desc="Attacking"))
 
@@ -229,7 +229,7 @@ def boundary_table(
         raise ValueError(f"rows={rows!r} needs y, to tell which answers are right: pass it.")
     if y is not None:
         X, y = chosen_rows(models, X, y, rows)
-    params = {**params, "random_state": random_state}
+    params = {**params, "random_state": shared_seed(random_state)}
     directions = [directions] if isinstance(directions, str) else list(directions)
     tasks = [(model, X, y, way, quantiles, params) for model in models for way in directions]
     tables = done_for_each(_quantiles, tasks, n_jobs=n_jobs, verbose=verbose, desc="Looking for the boundary")

@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping
+from numbers import Integral
 
 import numpy as np
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
 from tqdm import tqdm
@@ -103,6 +104,23 @@ def chosen_rows(models, X, y, rows):
     if not len(right):
         raise ValueError(f"rows={rows!r} leaves none, as no row is answered rightly by every model: use rows='all'.")
     return _safe_indexing(X, right), _safe_indexing(y, right)
+
+
+def shared_seed(random_state):
+    """Return a seed that gives the same random numbers to each of several models, whatever was drawn for the others.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None
+
+    Returns
+    -------
+    seed : int
+        A whole number is returned as it is; from all else one is drawn.
+    """
+    if isinstance(random_state, Integral):
+        return random_state
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def done_for_each(function, tasks, *, n_jobs, verbose, desc):

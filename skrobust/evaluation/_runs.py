@@ -13,6 +13,12 @@ from numbers import Number
 
 import joblib
 import numpy as np
+import torch
+from joblib.hashing import NumpyHasher
+
+from skrobust import _fingerprint
+
+TORCH = torch.nn.Module | torch.Tensor
 
 
 def fingerprint(value):
@@ -22,7 +28,7 @@ def fingerprint(value):
     ----------
     value : object
         Parameters, estimators or data. Of functions and classes only the names count, which must be those of a module;
-        of objects with parameters only those that are not at their defaults.
+        of objects with parameters only those that are not at their defaults; of networks the layers and the weights.
 
     Returns
     -------
@@ -68,6 +74,21 @@ def _changed_parameters(value):
     }
 
 
+def _torch_text(value):
+    """Return a text that is the same for equal tensors, and for networks of the same layers and weights."""
+    if isinstance(value, torch.Tensor):
+        return _fingerprint.described(value)
+    kinds = [_described(type(part)) for part in value.modules()]
+    return f"{kinds} {_fingerprint.described(value)} {_fingerprint.described(value.state_dict())}"
+
+
+class _Hasher(NumpyHasher):
+    """The hash of joblib, but for networks and tensors, which have another pickle each time."""
+
+    def save(self, obj):
+        super().save(_torch_text(obj) if isinstance(obj, TORCH) else obj)
+
+
 def _hashed(value):
     if hasattr(value, "iloc"):
         import pandas
@@ -77,14 +98,15 @@ def _hashed(value):
         rows = pandas.util.hash_pandas_object(frame, index=False).to_numpy()
         return joblib.hash([list(map(str, frame.columns)), list(map(str, frame.dtypes)), rows])
     try:
-        return joblib.hash(value)
+        return _Hasher().hash(value)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise _unknowable(value) from error
 
 
 def _unknowable(value):
+    shown = " ".join(repr(value).split())  # a network takes a line for each layer
     return TypeError(
-        f"path=... needs to know this run again, but {value!r} cannot be pickled: use functions and classes of a "
+        f"path=... needs to know this run again, but {shown} cannot be pickled: use functions and classes of a "
         "module, or leave path=None."
     )
 

@@ -1,6 +1,7 @@
 """How far the decision boundary lies from rows: in the worst direction, and along rays in others."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from skrobust.data import Moments
 from skrobust.metrics._bisection import bisected
 from skrobust.metrics._parameters import check_count, counting
 from skrobust.metrics._scores import adversarial_distance
-from skrobust.unlabeled import Support, resolve_sampler
+from skrobust.unlabeled import Support, prepared_sampler, resolve_sampler
 
 # The first point of a ray that is looked at, as a share of the last.
 NEAREST = 1e-3
@@ -70,8 +71,9 @@ def boundary_distance(
         limit for "adversarial".
     X_reference : array-like or DataFrame, default=None
         Rows of the support of the data, such as training rows. None takes X.
-    sampler : {"gaussian", "uniform", "extrapolation"} or sampler object, default="extrapolation"
-        What makes unlabeled points, see :mod:`skrobust.unlabeled`. Directions to "gaussian" ones are random ones.
+    sampler : {"gaussian", "uniform", "extrapolation"}, sampler object or fitted generator, default="extrapolation"
+        What makes unlabeled points, see :mod:`skrobust.unlabeled`. Directions to "gaussian" ones are random ones. A
+        sampler works in the units of the threat model, a generator in those of X.
     radius : float, default=1.0
         Radius of the sampler.
     n_grid : int, default=32
@@ -125,7 +127,7 @@ def boundary_distance(
         raise ValueError(
             f"max_distance={max_distance!r} takes the distance of rows of X_reference, which are all alike: set it."
         )
-    sampler = _sampler_of(sampler, radius)
+    sampler = rays.prepared(_sampler_of(sampler, radius))
     # From the far end, which is looked at even if it is the only point.
     grid = np.geomspace(farthest, NEAREST * farthest, n_grid)[::-1]
     distances = [rays.crossings(DIRECTIONS[directions](rays, sampler, radius), grid) for _ in range(n_directions)]
@@ -175,14 +177,19 @@ class _Rays:
     scale : ndarray of shape (n_features,)
         Units of the features; 0 for those that stay.
     norm : float
-    rng : numpy.random.Generator
+    seed : int
     """
 
     original: Original
     reference: Original
     scale: np.ndarray
     norm: float
-    rng: np.random.Generator
+    seed: int
+
+    @functools.cached_property
+    def rng(self):
+        """The source of all rays."""
+        return np.random.default_rng(self.seed)
 
     @classmethod
     def of(cls, estimator, X, y, X_reference, threat_model, random_state):
@@ -200,17 +207,22 @@ class _Rays:
             raise ValueError(
                 f"threat_model={threat_model!r} lets no feature move, so that there are no rays: free one."
             )
-        rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
-        return cls(original, reference, scale, budget.norm, rng)
+        return cls(original, reference, scale, budget.norm, check_random_state(random_state).randint(2**31 - 1))
 
-    def points(self, original):
+    def points(self, rows):
         """Return the coordinates of rows in which they can move, of shape (n, n_moving)."""
         moves = self.scale > 0
-        return original.rows[:, moves].astype(np.float64) / self.scale[moves]
+        return rows[:, moves].astype(np.float64) / self.scale[moves]
+
+    def prepared(self, sampler):
+        """Return a sampler of points in these coordinates; what it draws once, it draws as rows."""
+        return prepared_sampler(
+            sampler, lambda rows: torch.from_numpy(self.points(rows)), len(self.scale), seed=self.seed
+        )
 
     def scatter(self):
         """Return the root of the mean squared distance of two rows of the support."""
-        points = self.rng.permutation(self.points(self.reference))
+        points = self.rng.permutation(self.points(self.reference.rows))
         gaps = np.linalg.norm(points - np.roll(points, 1, axis=0), ord=self.norm, axis=1)
         return float(np.sqrt(np.mean(gaps**2)))
 
@@ -262,7 +274,7 @@ def _random(rays, sampler, radius):
 
 def _off_support(rays, sampler, radius):
     """Return the ways to unlabeled points; where the sampler returns the row itself, those to others that it makes."""
-    points, support_points = rays.points(rays.original), rays.points(rays.reference)
+    points, support_points = rays.points(rays.original.rows), rays.points(rays.reference.rows)
     support = Support.from_moments(
         Moments.of(support_points), noise_units="global", dtype=torch.float64, device=torch.device("cpu")
     )
@@ -281,7 +293,7 @@ def _off_support(rays, sampler, radius):
 
 def _other_class(rays, sampler, radius):
     """Return the ways to random rows of the support that are answered otherwise."""
-    points, support_points = rays.points(rays.original), rays.points(rays.reference)
+    points, support_points = rays.points(rays.original.rows), rays.points(rays.reference.rows)
     ways = np.empty_like(points)
     for answer in np.unique(rays.original.answers):
         own, others = rays.original.answers == answer, np.flatnonzero(rays.reference.answers != answer)

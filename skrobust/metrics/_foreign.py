@@ -30,7 +30,7 @@ def foreign_confidence(estimator, foreign, *, X_reference=None):
         - quantity: "probability" of a class, or "top", the largest probability of a row.
         - label: the class, None for "top".
         - mean, std: over the rows.
-        - answered: share of rows that get this label, 1 for "top".
+        - answered: share of rows for which ``predict`` returns this label, 1 for "top".
         - n_rows: number of rows.
 
     Raises
@@ -82,7 +82,9 @@ def _rows(estimator, name, X):
     if not len(X):
         raise ValueError(f"foreign has no rows in the data set {name!r}: give some, or leave it out.")
     proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
-    answered = np.bincount(proba.argmax(axis=1), minlength=proba.shape[1]) / len(proba)
+    # Not the largest probability, which a classifier with a threshold of its own may not go by.
+    labels = np.asarray(estimator.predict(X))
+    answered = [np.mean(labels == label) for label in estimator.classes_]
     columns = zip(["probability"] * proba.shape[1], proba.T, answered, strict=True)
     return [
         {

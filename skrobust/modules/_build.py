@@ -22,6 +22,9 @@ MODULES = {
     "wide_resnet": WideResNet,
 }
 
+# Parameters that can be given by name.
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 
 def build_module(
     module,
@@ -63,7 +66,7 @@ def build_module(
         If the name is unknown, images are needed and missing, an instance is given arguments, or the normalization does
         not fit the images.
     TypeError
-        If the class or factory does not return a module.
+        If the class or factory does not return a module, or does not take an argument in `module_params`.
 
     Examples
     --------
@@ -78,6 +81,7 @@ def build_module(
         return normalized(_copied(module, module_params), normalization, image_shape)
     factory = _resolve_factory(module)
     sizes = _known_sizes(n_features, n_classes, image_shape, hidden_layer_sizes)
+    _check_takes(factory, module, module_params)
     arguments = {**_accepted(factory, {**sizes, "normalization": normalization}), **module_params}
     if arguments.get("image_shape", ()) is None:
         raise ValueError(
@@ -117,6 +121,18 @@ def _known_sizes(n_features, n_classes, image_shape, hidden_layer_sizes):
     if image_shape is not None:
         sizes["in_channels"] = image_shape[0]
     return sizes
+
+
+def _check_takes(factory, module, module_params):
+    """Check that the signature of a factory names the arguments that it is to get."""
+    parameters = inspect.signature(factory).parameters.values()
+    names = [parameter.name for parameter in parameters if parameter.kind in NAMED]
+    unknown = [name for name in module_params if name not in names]
+    if unknown and inspect.Parameter.VAR_KEYWORD not in [parameter.kind for parameter in parameters]:
+        raise TypeError(
+            f"module__{unknown[0]} is no parameter of module={module!r}: use one of "
+            f"{[f'module__{name}' for name in dict.fromkeys([*names, 'normalization'])]}, or another module."
+        )
 
 
 def _accepted(factory, sizes):

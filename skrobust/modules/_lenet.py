@@ -3,6 +3,7 @@
 from torch import nn
 
 from skrobust.modules._activations import new_activation
+from skrobust.modules._checks import check_image_shape, check_size
 
 SMALLEST_SIDE = 4
 
@@ -24,7 +25,7 @@ class LeNet(nn.Sequential):
     Raises
     ------
     ValueError
-        If a side has fewer than 4 pixels, or the activation is unknown.
+        If a size is no positive whole number, a side has fewer than 4 pixels, or the activation is unknown.
 
     References
     ----------
@@ -40,6 +41,8 @@ class LeNet(nn.Sequential):
     """
 
     def __init__(self, image_shape, n_classes, activation="relu"):
+        check_image_shape("LeNet", image_shape)
+        check_size("LeNet", "n_classes", n_classes)
         channels, *sides = image_shape
         if min(sides) < SMALLEST_SIDE:
             raise ValueError(

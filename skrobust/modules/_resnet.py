@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skrobust.modules._activations import new_activation
+from skrobust.modules._checks import check_image_shape, check_size, is_size
 from skrobust.modules._residual import ResidualBlock, classifier, is_small, residual_path, stages, unit
 
 LAYOUTS = {18: (1, (2, 2, 2, 2)), 34: (1, (3, 4, 6, 3)), 50: (4, (3, 4, 6, 3))}  # expansion, blocks of each stage
@@ -35,7 +36,7 @@ class ResNet(nn.Sequential):
     Raises
     ------
     ValueError
-        If depth, stem or activation is unknown.
+        If a size is no positive whole number, or depth, stem or activation is unknown.
 
     Notes
     -----
@@ -55,6 +56,7 @@ class ResNet(nn.Sequential):
     """
 
     def __init__(self, image_shape, n_classes, depth=18, width=64, stem="auto", activation="relu"):
+        _check_sizes("ResNet", image_shape, n_classes, width)
         small = is_small(stem, image_shape)
         first = unit(image_shape[0], width, 3 if small else 7, 1 if small else 2, activation)
         block = functools.partial(_block, activation=activation)
@@ -74,8 +76,8 @@ class XResNet(nn.Sequential):
     n_classes : int
     depth : {18, 34, 50}, default=18
     width : int, default=64
-        Channels of the first stage; the stages behind it have 2, 4 and 8 times as many. 50 layers have 4 times as many
-        behind each stage.
+        Channels of the first stage, at least 2; the stages behind it have 2, 4 and 8 times as many. 50 layers have 4
+        times as many behind each stage.
     squeeze_excitation : bool, default=False
         Weigh the channels at the end of each block by what is in the whole image, with a reduction of 16.
     self_attention : bool, default=False
@@ -89,7 +91,7 @@ class XResNet(nn.Sequential):
     Raises
     ------
     ValueError
-        If depth, stem or activation is unknown.
+        If a size is no positive whole number, or depth, stem or activation is unknown.
 
     References
     ----------
@@ -117,6 +119,7 @@ class XResNet(nn.Sequential):
         stem="auto",
         activation="relu",
     ):
+        _check_sizes("XResNet", image_shape, n_classes, width, narrowest=2)
         small = is_small(stem, image_shape)
         first = nn.Sequential(
             unit(image_shape[0], width // 2, 3, 1 if small else 2, activation),
@@ -130,9 +133,15 @@ class XResNet(nn.Sequential):
         super().__init__(layers)
 
 
+def _check_sizes(network, image_shape, n_classes, width, narrowest=1):
+    check_image_shape(network, image_shape)
+    check_size(network, "n_classes", n_classes)
+    check_size(network, "width", width, smallest=narrowest)
+
+
 def _layers(first, small, block, depth, width, n_classes):
     """Return the layers of a network by name."""
-    if depth not in LAYOUTS:
+    if not (is_size(depth) and depth in LAYOUTS):
         raise ValueError(f"depth={depth!r} is not one of a ResNet: use one of {sorted(LAYOUTS)}.")
     expansion, n_blocks = LAYOUTS[depth]
     widths = [width] + [width * expansion * 2**index for index in range(4)]

@@ -4,6 +4,7 @@ import collections
 
 from torch import nn
 
+from skrobust.modules._checks import check_image_shape, check_size
 from skrobust.modules._residual import ResidualBlock, unit
 
 LOGIT_SCALE = 0.125
@@ -21,6 +22,11 @@ class ResNet9(nn.Sequential):
         Channels of the first layer; those behind it have 2, 4 and 8 times as many.
     activation : str, callable or torch.nn.Module, default="relu"
         "relu", "sigmoid", "celu", "mish", "tanh" or "softplus", or what returns a new activation module.
+
+    Raises
+    ------
+    ValueError
+        If a size is no positive whole number, or the activation is unknown.
 
     Notes
     -----
@@ -41,6 +47,9 @@ class ResNet9(nn.Sequential):
     """
 
     def __init__(self, image_shape, n_classes, width=64, activation="relu"):
+        check_image_shape("ResNet9", image_shape)
+        check_size("ResNet9", "n_classes", n_classes)
+        check_size("ResNet9", "width", width)
         super().__init__(
             collections.OrderedDict(
                 stem=unit(image_shape[0], width, 3, 1, activation),

@@ -6,6 +6,7 @@ import functools
 from torch import nn
 
 from skrobust.modules._activations import new_activation
+from skrobust.modules._checks import check_image_shape, check_size, is_size
 from skrobust.modules._residual import ResidualBlock, classifier, convolution, stages
 
 
@@ -31,7 +32,7 @@ class WideResNet(nn.Sequential):
     Raises
     ------
     ValueError
-        If the depth is not 6 n + 4, or the activation is unknown.
+        If a size is no positive whole number, the depth is not 6 n + 4, or the activation is unknown.
 
     Notes
     -----
@@ -50,9 +51,12 @@ class WideResNet(nn.Sequential):
     """
 
     def __init__(self, image_shape, n_classes, depth=28, width=10, dropout=0.0, activation="relu"):
-        n_blocks, rest = divmod(depth - 4, 6)
-        if n_blocks < 1 or rest:
+        check_image_shape("WideResNet", image_shape)
+        check_size("WideResNet", "n_classes", n_classes)
+        check_size("WideResNet", "width", width)
+        if not is_size(depth, smallest=10) or (depth - 4) % 6:
             raise ValueError(f"depth={depth!r} of a WideResNet must be 6 n + 4: use 10, 16, 22, 28, 34 or 40.")
+        n_blocks = (depth - 4) // 6
         widths = [16, 16 * width, 32 * width, 64 * width]
         block = functools.partial(_block, dropout=dropout, activation=activation)
         super().__init__(

@@ -63,8 +63,8 @@ class Jacobian(Penalty):
 
     def check(self):
         """Raise a ValueError if a parameter is wrong."""
-        is_count = isinstance(self.n_projections, Integral) and self.n_projections >= 1
-        if not is_count and self.n_projections != -1:
+        is_whole = isinstance(self.n_projections, Integral) and not isinstance(self.n_projections, bool)
+        if not (is_whole and (self.n_projections >= 1 or self.n_projections == -1)):
             raise ValueError(
                 f"n_projections={self.n_projections!r} is no number of projections: use a positive integer, or -1 for "
                 "the exact Jacobian."
@@ -164,12 +164,12 @@ class Curvature(Penalty):
         """Raise a ValueError if a parameter is wrong."""
         if not (isinstance(self.h, Real) and 0 < self.h < math.inf):
             raise ValueError(f"h={self.h!r} is no step of a finite difference: use a positive number, in units of D.")
-        if self.direction not in DIRECTIONS:
+        if not (isinstance(self.direction, str) and self.direction in DIRECTIONS):
             raise ValueError(f"direction={self.direction!r} is unknown: use one of {sorted(DIRECTIONS)}.")
 
     def points(self, anchors, neighborhood):
         """Return the anchors, then the points a step away: Tensor of shape (2 * n, n_features)."""
-        ball = Ball(anchors, L2, neighborhood.scale(self.h, anchors))
+        ball = Ball(anchors, L2, neighborhood.scale(self.h))
         turned, labels = DIRECTIONS[self.direction], neighborhood.labels
         with neighborhood.evaluating() as outputs:
             start = torch.zeros_like(anchors)

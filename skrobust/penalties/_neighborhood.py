@@ -53,9 +53,9 @@ class Neighborhood:
         """Return n_neighbors points for each anchor, one full set of anchors behind the other."""
         return self.sampler.sample(self.repeated(anchors), self.support, self.radius, self.generator)
 
-    def scale(self, radius, anchors):
+    def scale(self, radius):
         """Return the length of a displacement of that radius in the units of the anchors, of each feature or of all."""
-        return radius * math.sqrt(anchors.shape[1]) * self.support.unit
+        return radius * math.sqrt(self.support.n_moving) * self.support.unit
 
     def squared_gradient(self, gradient):
         r"""Return :math:`D^2 \|g\|^2` for gradients with respect to points: a pure number, as radii are.
@@ -69,7 +69,7 @@ class Neighborhood:
         squares : Tensor of shape (n,)
         """
         # D^2 is d times the square of the unit, where there is one unit; else each feature has its own.
-        return gradient.shape[1] * (gradient * self.support.unit).square().sum(dim=1)
+        return self.support.n_moving * (gradient * self.support.unit).square().sum(dim=1)
 
 
 class WorstDirection(BaseEstimator):
@@ -100,8 +100,8 @@ class WorstNeighborhood(Neighborhood):
 
     def sample(self, anchors):
         """Return n_neighbors points for each anchor, one full set of anchors behind the other."""
-        rows = self.repeated(anchors)
-        scale, start = self.scale(self.radius, rows), rows.detach()
+        rows, scale = self.repeated(anchors), self.scale(self.radius)
+        start = rows.detach()
         with self.evaluating() as outputs:
             with torch.no_grad():
                 here = self.repeated(outputs(anchors.detach()).softmax(dim=1))

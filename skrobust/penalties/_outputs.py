@@ -56,8 +56,7 @@ class VirtualAdversarial(Penalty):
 
     def points(self, anchors, neighborhood):
         """Return the anchors, then their neighbors: Tensor of shape (n * (1 + n_neighbors), n_features)."""
-        rows = neighborhood.repeated(anchors)
-        scale = neighborhood.scale(neighborhood.radius, rows)
+        rows, scale = neighborhood.repeated(anchors), neighborhood.scale(neighborhood.radius)
         with neighborhood.evaluating() as outputs:
             with torch.no_grad():
                 here = neighborhood.repeated(outputs(anchors.detach()))
@@ -118,7 +117,7 @@ class UniformConfidence(Penalty):
 
     def check(self):
         """Raise a ValueError if a parameter is wrong."""
-        if self.measure not in MEASURES:
+        if not (isinstance(self.measure, str) and self.measure in MEASURES):
             raise ValueError(f"measure={self.measure!r} is unknown: use one of {sorted(MEASURES)}.")
         if self.n_steps != 0:
             check_count("n_steps", self.n_steps)
@@ -127,7 +126,7 @@ class UniformConfidence(Penalty):
         """Return the anchors, or where they were moved to: Tensor of shape (n, n_features)."""
         if not self.n_steps:
             return anchors
-        ball = Ball(anchors, L2, neighborhood.scale(neighborhood.radius, anchors))
+        ball = Ball(anchors, L2, neighborhood.scale(neighborhood.radius))
         measure, step = MEASURES[self.measure], 2.5 / self.n_steps
         with neighborhood.evaluating() as outputs:
             Z = ascend(

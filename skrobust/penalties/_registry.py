@@ -79,7 +79,7 @@ def _checked(penalty):
     if not isinstance(penalty, Penalty):
         return penalty
     anchors = penalty.anchors
-    if not (isinstance(anchors, (tuple, list)) and anchors and set(anchors) <= set(ALL)):
+    if not (isinstance(anchors, (tuple, list)) and anchors and all(kind in ALL for kind in anchors)):
         raise ValueError(f"anchors={anchors!r} of {type(penalty).__name__} are unknown: use some of {ALL}.")
     refused = [kind for kind in anchors if kind not in penalty.usable]
     if refused:

@@ -47,7 +47,8 @@ class Smoothness(Penalty):
         probability = logits.t().softmax(dim=0).t()
         squared_distance = neighborhood.support.squared_norm(_offsets(points, neighborhood))
         # With lengths in noise units, D / sqrt(d) where there is one unit, D^2 * d / |a - a'|^2 is d^2 / length^2.
-        return points.shape[-1] ** 2 * mean_squared_slope(_offsets(probability, neighborhood), squared_distance)
+        change = _offsets(probability, neighborhood)
+        return neighborhood.support.n_moving**2 * mean_squared_slope(change, squared_distance)
 
 
 def _offsets(values, neighborhood):

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -183,6 +184,8 @@ def pairwise_distance_histogram(
     """
     if units not in ("data_scale", "raw"):
         raise ValueError(f"units={units!r} is unknown: use 'data_scale' or 'raw'.")
+    if not np.ndim(bins) and not (isinstance(bins, Integral) and not isinstance(bins, bool) and bins >= 1):
+        raise ValueError(f"bins={bins!r} must be a whole number of at least 1, or a sequence of edges.")
     X = np.asarray(X)
     chosen = random_rows(X, max_rows, n_queries, np.random.default_rng(random_state))
     codes = None if y is None else _codes(y, X)[chosen]

@@ -77,8 +77,9 @@ class FromGenerator(BaseEstimator):
         if not len(X):
             return X
         seed = torch.randint(2**31 - 1, (1,), generator=generator, device=X.device).item()
-        points = self._drawn(len(X), X.shape[1], seed)
-        return torch.from_numpy(points).to(device=X.device, dtype=X.dtype)
+        points = torch.from_numpy(self._drawn(len(X), X.shape[1], seed)).to(device=X.device, dtype=X.dtype)
+        # Some generators sort their points, by component for instance.
+        return points[torch.randperm(len(X), generator=generator, device=X.device)]
 
     def _drawn(self, n, n_features, seed):
         """Return n points that have been checked: ndarray of shape (n, n_features)."""

@@ -110,7 +110,9 @@ class Pool:
 
 
 class Mixture:
-    """Take points from several samplers in equal shares.
+    """Take points from several samplers in equal shares, each for rows that are chosen at random.
+
+    Where the rows cannot be shared out evenly, chance decides which samplers make one more.
 
     Parameters
     ----------
@@ -121,7 +123,7 @@ class Mixture:
     >>> import torch
     >>> from skrobust.unlabeled import Mixture, Pool
     >>> mixture = Mixture([Pool(torch.tensor([[1.0]])), Pool(torch.tensor([[2.0]]))])
-    >>> mixture.sample(torch.zeros(4, 1), None, 1.0, torch.Generator()).flatten()
+    >>> mixture.sample(torch.zeros(4, 1), None, 1.0, torch.Generator()).flatten().sort().values
     tensor([1., 1., 2., 2.])
     """
 
@@ -135,9 +137,22 @@ class Mixture:
         return Mixture([prepared_sampler(sampler, tensor, n_features, own % 2**32) for sampler, own in parts])
 
     def sample(self, X, support, radius, generator):
-        """Return one point for each row of X: from the first sampler for the first share of rows, and so on."""
-        shares = zip(self.samplers, X.tensor_split(len(self.samplers)), strict=True)
-        return torch.cat([sampler.sample(share, support, radius, generator) for sampler, share in shares])
+        """Return one point for each row of X, from a sampler that is drawn for it."""
+        places = self._places(len(X), generator)
+        sources = X.repeat(len(self.samplers), 1)[: len(X) + -len(X) % len(self.samplers)]
+        sources[places] = X
+        shares = zip(self.samplers, sources.chunk(len(self.samplers)), strict=True)
+        return torch.cat([sampler.sample(share, support, radius, generator) for sampler, share in shares])[places]
+
+    def _places(self, n, generator):
+        """Return a place for each of n rows: the first share of the places is the first sampler's, and so on.
+
+        All samplers have as many places, of which those that are left over lie together somewhere: counting rows
+        instead would make a GPU wait.
+        """
+        n_places = n + -n % len(self.samplers)
+        first = torch.randint(n_places, (1,), generator=generator, device=generator.device)
+        return (torch.randperm(n, generator=generator, device=generator.device) + first) % n_places
 
 
 def prepared_sampler(sampler, tensor, n_features, seed):

@@ -1,6 +1,7 @@
 """How much noise leads outside the support of the data."""
 
 import math
+from numbers import Real
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from skrobust.unlabeled._samplers import prepared_sampler
 from skrobust.unlabeled._support import Support
 
 SMALLEST_RADIUS, LARGEST_RADIUS = 2.0**-10, 2.0**10
+NOISE_UNITS = ("global", "std")
 # The radius is found to within this factor.
 PRECISION = 1.01
 
@@ -132,8 +134,12 @@ def off_support_scale(
     >>> 0.3 < off_support_scale(X) < 1.5
     True
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share={share!r} must lie between 0 and 1, both excluded.")
+    if not (isinstance(share, Real) and 0 < share < 1):
+        raise ValueError(f"share={share!r} must lie between 0 and 1, both excluded: use a number such as 0.5.")
+    if noise_units not in NOISE_UNITS:
+        raise ValueError(f"noise_units={noise_units!r} is unknown: use 'global' or 'std', as in the classifier.")
+    if sampler is None:
+        raise ValueError("sampler=None makes no points: name what is to be given as unlabeled, such as 'gaussian'.")
     X, rng = np.asarray(X), np.random.default_rng(random_state)
     rows, moments = rows_at(X, random_rows(X, max_rows, n_queries, rng), estimator, layer)
     seed = int(rng.integers(2**31 - 1))

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 
+import numpy as np
 import torch
 
 
@@ -20,12 +21,15 @@ class Support:
         D / sqrt(n_features), or sqrt(2) times the standard deviation of each feature.
     low, high : Tensor of shape (n_features,)
         Smallest and largest value of each feature.
+    n_constant : int, default=0
+        Number of features that get no noise, since they have a unit each, which is 0.
     """
 
     data_scale: float
     unit: float | torch.Tensor
     low: torch.Tensor
     high: torch.Tensor
+    n_constant: int = 0
 
     @classmethod
     def from_moments(cls, moments, *, noise_units, dtype, device):
@@ -45,7 +49,13 @@ class Support:
 
         is_global = noise_units == "global"
         unit = moments.data_scale / math.sqrt(len(moments.mean)) if is_global else tensor(moments.std * 2**0.5)
-        return cls(moments.data_scale, unit, tensor(moments.low), tensor(moments.high))
+        n_constant = 0 if is_global else int(np.count_nonzero(moments.std == 0))
+        return cls(moments.data_scale, unit, tensor(moments.low), tensor(moments.high), n_constant)
+
+    @property
+    def n_moving(self):
+        """Number of features that get noise."""
+        return len(self.low) - self.n_constant
 
     def squared_norm(self, displacement):
         """Return squared lengths in noise units: Tensor of shape (..., n_features) to Tensor of shape (...)."""

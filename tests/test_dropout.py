@@ -1,0 +1,74 @@
+"""Dropout in training: what is compared loses the same units."""
+
+import pytest
+import torch
+from torch import nn
+
+from skrobust.modules import shared_dropout
+
+
+class Dropping(nn.Sequential):
+    """A network that drops half of its hidden units."""
+
+    def __init__(self, in_features, output_size, dropout=0.5):
+        super().__init__(
+            nn.Linear(in_features, 50), nn.Dropout(dropout), nn.ReLU(), nn.Dropout(dropout), nn.Linear(50, output_size)
+        )
+
+
+def penalty_of(quick, blobs, **params):
+    """Return the mean penalty of an epoch in which nothing is learned."""
+    clf = quick(module=Dropping, lr=1e-12, max_epochs=1, **params).fit(*blobs)
+    return clf.history_[0]["train_penalty"]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"n_neighbors": 3},
+        {"penalty": "stability"},
+        {"penalty": "virtual_adversarial"},
+        {"penalty": "curvature"},
+        {"neighbors": "adversarial"},
+        {"adversary": "fgsm"},
+        {"noise_layer": "0"},
+        {"noise_layer": "2"},
+        {"batch_size": 1000},  # anchors are drawn, and do not share their pass
+    ],
+    ids=str,
+)
+def test_penalties_compare_rows_and_neighbors_in_one_network(quick, blobs, params):
+    params = {"neighbor_radius": 0.05, **params}
+    without = penalty_of(quick, blobs, **params, net_params={"module__dropout": 0.0})
+    # Dropping doubles what is left, so that slopes grow; masks of their own would make it many times more.
+    assert 0 < penalty_of(quick, blobs, **params) < 6 * without
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Dropout(0.5), nn.Dropout(0.5, inplace=True), nn.Dropout1d(0.5), nn.Dropout2d(0.5)]
+)
+def test_other_passes_drop_as_ever(layer):
+    X = torch.ones(6, 30, *[2] * {nn.Dropout1d: 1, nn.Dropout2d: 2}.get(type(layer), 0))
+    with shared_dropout(layer) as copies:
+        for layout in (None, (0, 3, 8)):  # nothing is known of the rows, or it is of a pass of other rows
+            copies.forget() if layout is None else copies.set(*layout)
+            kept = layer(X.clone())
+            assert not torch.equal(kept[:3], kept[3:])
+        copies.set(0, 3, 6)
+        kept = layer(X.clone())
+        assert torch.equal(kept[:3], kept[3:])
+        assert 0 < kept.mean() < 2
+        assert torch.equal(layer.eval()(X.clone()), X)
+    assert "forward" not in vars(layer)
+
+
+def test_rows_in_front_of_the_anchors_have_masks_of_their_own():
+    layer = nn.Dropout(0.5)
+    with shared_dropout(layer) as copies:
+        copies.set(first=2, n=2, n_rows=6)
+        kept = layer(torch.ones(6, 200))
+    alike = [[torch.equal(one, other) for other in kept] for one in kept]
+    assert [sum(row) for row in alike] == [1, 1, 2, 2, 2, 2]
+    assert alike[2][4]
+    assert alike[3][5]
