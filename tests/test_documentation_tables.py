@@ -114,3 +114,18 @@ def test_the_first_page_claims_what_the_results_say():
     assert ahead("fgsm + smoothness", "smoothness", "linf_0.2", "l2_2", "union")
     assert ahead("fgsm + smoothness", "pgd-7", "l2_2", "union")
     assert 0.01 < found["plain", "clean"] - found["fgsm + smoothness", "clean"] < 0.02
+
+
+def test_the_page_on_the_hypothesis_claims_what_the_results_say():
+    _, rows = benchmark_table.read("paper_mnist_10000_runs.csv")
+    found = {(row["model"], row["seed"]): row for row in rows}
+    seeds = [seed for model, seed in found if model == "labeled only, same passes"]
+
+    def ahead(one, other, name):
+        return [float(found[one, seed][name]) - float(found[other, seed][name]) for seed in seeds]
+
+    assert len(seeds) > 2
+    for name in ("worst_case_l2_2", "worst_case_union"):
+        assert min(ahead("smoothness", "labeled only, same passes", name)) > 0
+    for name in ("worst_case_linf_0.1", "worst_case_linf_0.2"):
+        assert sum(ahead("smoothness", "labeled only, same passes", name)) <= 0

@@ -138,21 +138,21 @@ class Mixture:
 
     def sample(self, X, support, radius, generator):
         """Return one point for each row of X, from a sampler that is drawn for it."""
-        places = self._places(len(X), generator)
+        places = self._places(len(X), generator, X.device)
         sources = X.repeat(len(self.samplers), 1)[: len(X) + -len(X) % len(self.samplers)]
         sources[places] = X
         shares = zip(self.samplers, sources.chunk(len(self.samplers)), strict=True)
         return torch.cat([sampler.sample(share, support, radius, generator) for sampler, share in shares])[places]
 
-    def _places(self, n, generator):
+    def _places(self, n, generator, device):
         """Return a place for each of n rows: the first share of the places is the first sampler's, and so on.
 
         All samplers have as many places, of which those that are left over lie together somewhere: counting rows
         instead would make a GPU wait.
         """
         n_places = n + -n % len(self.samplers)
-        first = torch.randint(n_places, (1,), generator=generator, device=generator.device)
-        return (torch.randperm(n, generator=generator, device=generator.device) + first) % n_places
+        first = torch.randint(n_places, (1,), generator=generator, device=device)
+        return (torch.randperm(n, generator=generator, device=device) + first) % n_places
 
 
 def prepared_sampler(sampler, tensor, n_features, seed):
