@@ -3,7 +3,6 @@
 What has not been run yet is said to be not measured. readme_figures.py writes it where the page includes it.
 """
 
-import inspect
 import math
 import pathlib
 
@@ -11,14 +10,13 @@ from bench_paper_mnist import FAR_EPS, METHODS, N_JUDGING_ATTACKED, PLAIN, REFER
 from common import RESULTS
 from figure_text import count, listed, number, rst_table, share
 from paper_aims import HEADS, aims_judged
-from paper_comparison import Tuned, figures
+from paper_comparison import Tuned
 from paper_judgement import crossings_judged, gains_judged, recipe
-from paper_runs import CONFIDENCE, FULL_SIZES, LABELED_ONLY, THREATS, cells, whole
+from paper_runs import CONFIDENCE, FULL_SIZES, LABELED_ONLY, MAX_DISTANCE, THREATS, cells, whole
 from scipy.stats import binomtest
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/user_guide/paper_figures.inc"
 TUNING = "paper_mnist_tuning_runs.csv"
-MAX_DISTANCE = inspect.signature(figures).parameters["max_distance"].default
 NOT_MEASURED = "Not measured yet: {}.\n"
 
 

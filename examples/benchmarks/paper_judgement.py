@@ -8,7 +8,7 @@ import math
 
 from bench_paper_mnist import PLAIN, REFERENCE, SIDE
 from figure_text import count, listed, number, rst_table, signed
-from paper_runs import FULL_SIZES, LABELED_ONLY, THREATS, needs_adversary, whole
+from paper_runs import FULL_SIZES, LABELED_ONLY, MAX_DISTANCE, THREATS, needs_adversary, whole
 
 LEAST_SEEDS = 3
 UNION = "worst_case_union"
@@ -100,9 +100,10 @@ def _statistic(measure):
 
 
 def _farther(cell, one, other, measure):
-    ratio = cell.mean(one, measure) / cell.mean(other, measure)
+    distance, beside = cell.mean(one, measure), cell.mean(other, measure)
+    ratio = number(distance / beside, 2) if math.isfinite(distance) else f"over {number(MAX_DISTANCE / beside, 2)}"
     differences = cell.differences(one, other, measure)
-    return f"{number(ratio, 2)} ({(differences > 0).sum()} of {len(differences)})"
+    return f"{ratio} ({(differences > 0).sum()} of {len(differences)})"
 
 
 def _rays_in_words(cell, measures):

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 from bench_paper_mnist import PLAIN
 from matplotlib.ticker import LogLocator, NullLocator
 from paper_judgement import UNION, compared
-from paper_runs import FULL_SIZES, THREATS, cells, whole
+from paper_runs import FULL_SIZES, MAX_DISTANCE, THREATS, cells, whole
 
 from skrobust.inspection._palette import INK, MARKERS, OKABE_ITO
 
@@ -31,7 +31,7 @@ def distances():
     columns = {measure: DIRECTIONS[direction] for direction, measure in compared(cell).items()}
     axes = _dots(cell, methods, columns, {measure: cell.mean(PLAIN, measure) for measure in columns})
     axes.axvline(1, color=INK, linewidth=0.8)
-    axes.set(xlabel="distance of the boundary / that of plain training", xscale="log")
+    axes.set(xlabel="distance of the boundary, or how far was looked, / that of plain training", xscale="log")
     axes.xaxis.set_major_locator(LogLocator(base=2))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
@@ -41,7 +41,9 @@ def _dots(cell, methods, columns, scale=None):
     """Draw a line of dots for each training, a color and a marker for each measure; the union is a ring."""
     figure, axes = plt.subplots(figsize=(7, 1.3 + LINE_HEIGHT * len(methods)), layout="constrained")
     for index, (measure, label) in enumerate(columns.items()):
-        values = [cell.mean(method, measure) / (scale[measure] if scale else 1) for method in methods]
+        # A boundary that was met nowhere is at least as far as was looked.
+        means = [min(cell.mean(method, measure), MAX_DISTANCE) for method in methods]
+        values = [mean / (scale[measure] if scale else 1) for mean in means]
         style = {"color": OKABE_ITO[index], "marker": MARKERS[index]}
         if measure == UNION:
             style = {"facecolor": "none", "edgecolor": INK, "s": 110}

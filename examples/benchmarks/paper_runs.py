@@ -1,6 +1,7 @@
 """The runs of bench_paper_mnist.py as they stand: what has been measured, on how many seeds."""
 
 import dataclasses
+import inspect
 import re
 
 import numpy as np
@@ -8,8 +9,11 @@ import pandas as pd
 import scipy.stats
 from bench_paper_mnist import EQUAL_SECONDS, METHODS, SIDE
 from common import RESULTS, read_csv
+from paper_comparison import figures
 
 CONFIDENCE = 0.95
+# How far the benchmark looks along a ray.
+MAX_DISTANCE = inspect.signature(figures).parameters["max_distance"].default
 FULL_SIZES = (10_000, 60_000)
 LABELED_ONLY = "labeled only, same passes"
 THREATS = {
