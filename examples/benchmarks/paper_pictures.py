@@ -31,7 +31,8 @@ def distances():
     columns = {measure: DIRECTIONS[direction] for direction, measure in compared(cell).items()}
     axes = _dots(cell, methods, columns, {measure: cell.mean(PLAIN, measure) for measure in columns})
     axes.axvline(1, color=INK, linewidth=0.8)
-    axes.set(xlabel="distance of the boundary, or how far was looked, / that of plain training", xscale="log")
+    label = "distance of the boundary / that of plain training\n(how far was looked, where none was met)"
+    axes.set(xlabel=label, xscale="log")
     axes.xaxis.set_major_locator(LogLocator(base=2))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
