@@ -112,7 +112,7 @@ class Pool:
 class Mixture:
     """Take points from several samplers in equal shares, each for rows that are chosen at random.
 
-    Where the rows cannot be shared out evenly, chance decides which samplers make one more.
+    Where the rows cannot be shared out evenly, chance decides which samplers make fewer points.
 
     Parameters
     ----------
