@@ -129,3 +129,12 @@ def test_the_page_on_the_hypothesis_claims_what_the_results_say():
         assert min(ahead("smoothness", "labeled only, same passes", name)) > 0
     for name in ("worst_case_linf_0.1", "worst_case_linf_0.2"):
         assert sum(ahead("smoothness", "labeled only, same passes", name)) <= 0
+
+
+def test_the_page_on_the_hypothesis_says_what_more_rows_do():
+    def mean_distance(n_train):
+        _, rows = benchmark_table.read(f"paper_mnist_{n_train}_runs.csv")
+        found = [float(row["l2_distance_mean"]) for row in rows if row["model"] == "plain"]
+        return sum(found) / len(found)
+
+    assert mean_distance(60_000) < mean_distance(1_000) < mean_distance(10_000)
