@@ -136,9 +136,8 @@ def test_the_page_on_the_hypothesis_says_what_fewer_rows_do():
     def distance(n_train):
         _, rows = benchmark_table.read(f"paper_mnist_{n_train}_runs.csv")
         plain = [row for row in rows if row["model"] == "plain"]
-        mean, right, scale = (
-            [float(row[name]) for row in plain] for name in ("l2_distance_mean", "clean", "data_scale")
-        )
+        names = ("l2_distance_mean", "clean", "data_scale")
+        mean, right, scale = ([float(row[name]) for row in plain] for name in names)
         return np.mean(np.divide(mean, np.multiply(right, scale)))
 
     assert distance(1_000) == pytest.approx(distance(10_000), rel=0.03)
