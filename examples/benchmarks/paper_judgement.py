@@ -154,7 +154,7 @@ def _judged_pair(sparse, dense, measures=tuple(VULNERABILITY)):
     for measure in measures:
         text, sign = VULNERABILITY[measure]
         gains = [-sign * cell.differences(REFERENCE, LABELED_ONLY, measure) for cell in (sparse, dense)]
-        means = " against ".join(signed(gain.mean()) for gain in gains)
+        means = f" ({' against '.join(signed(gain.mean()) for gain in gains)})" if all(map(len, gains)) else ""
         more = verdict((gains[0] - gains[1]).dropna())
-        lines.append(f"- Unlabeled points protect more at as many passes, by the {text} ({means}): {more}.")
+        lines.append(f"- Unlabeled points protect more at as many passes, by the {text}{means}: {more}.")
     return f"{sparse.name} beside {dense.name}:\n\n" + "\n".join(lines) + "\n"
