@@ -1,11 +1,11 @@
 """Batch normalization when only the first rows of a batch are data."""
 
-import contextlib
-import functools
 import math
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from skrobust.modules._replace import replaced_forward
 
 
 class LabeledRows:
@@ -14,7 +14,6 @@ class LabeledRows:
     n = None
 
 
-@contextlib.contextmanager
 def labeled_batch_norm(network):
     """Within this context, normalize every row by the statistics of the labeled rows, and keep only those.
 
@@ -48,15 +47,7 @@ def labeled_batch_norm(network):
     >>> layer.running_mean
     tensor([1.])
     """
-    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
-    labeled = LabeledRows()
-    for layer in layers:
-        layer.forward = functools.partial(_forward, layer, labeled)
-    try:
-        yield labeled
-    finally:
-        for layer in layers:
-            del layer.forward
+    return replaced_forward(network, _BatchNorm, _forward, LabeledRows())
 
 
 def _forward(layer, labeled, X):

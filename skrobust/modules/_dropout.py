@@ -1,10 +1,9 @@
 """Dropout when rows of a batch are compared with other rows of it."""
 
-import contextlib
-import functools
-
 import torch
 from torch import nn
+
+from skrobust.modules._replace import replaced_forward
 
 LAYERS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
@@ -26,7 +25,6 @@ class Copies:
         self.set(None, None, None)
 
 
-@contextlib.contextmanager
 def shared_dropout(network):
     """Within this context, drop the same units at rows that are compared.
 
@@ -55,15 +53,7 @@ def shared_dropout(network):
     >>> bool((kept[1:3] == kept[3:5]).all()), bool((kept[1:3] == kept[5:7]).all()), bool((kept[1] == kept[2]).all())
     (True, True, False)
     """
-    layers = [layer for layer in network.modules() if isinstance(layer, LAYERS)]
-    copies = Copies()
-    for layer in layers:
-        layer.forward = functools.partial(_forward, layer, copies)
-    try:
-        yield copies
-    finally:
-        for layer in layers:
-            del layer.forward
+    return replaced_forward(network, LAYERS, _forward, Copies())
 
 
 def _forward(layer, copies, X):
