@@ -62,12 +62,8 @@ class Setting:
         return prepared_sampler(sampler, self.place.tensor, self.data.X.shape[1], self.seed)
 
 
-def make_objective(*args):
-    """Return the objective that the parameters of an estimator describe; the arguments are those of a Setting.
-
-    See :mod:`skrobust._objective`.
-    """
-    setting = Setting(*args)
+def make_objective(setting):
+    """Return the objective that the parameters of an estimator describe, see :mod:`skrobust._objective`."""
     estimator = setting.estimator
     penalty, adversary = resolve_penalty(estimator.penalty), resolve_adversary(estimator.adversary)
     unlabeled = resolve_sampler(estimator.unlabeled, parameter="unlabeled")
@@ -79,20 +75,24 @@ def make_objective(*args):
     }
     if penalty is None or estimator.smoothness == 0:
         return CrossEntropy(**labeled)
+    terms = _penalized(setting, penalty, adversary, unlabeled, neighbors, generator)
+    return OffSupport(**labeled, **terms, generator=generator)
+
+
+def _penalized(setting, penalty, adversary, unlabeled, neighbors, generator):
+    """Return the penalty, where it acts and around which points, as arguments of the objective."""
     space, support = _space(setting, unlabeled)
     unlabeled = setting.prepared(unlabeled)
-    return OffSupport(
-        **labeled,
+    return {
         **_anchors(setting, penalty, adversary, unlabeled, generator),
-        weight=estimator.smoothness,
-        penalty=penalty,
-        neighborhood=_neighborhood(*neighbors, setting, support, generator),
-        generated=unlabeled if space is INPUT_SPACE else None,
-        support=support,
-        generator=generator,
-        space=space,
-        uses_noise=space is INPUT_SPACE,
-    )
+        "weight": setting.estimator.smoothness,
+        "penalty": penalty,
+        "neighborhood": _neighborhood(*neighbors, setting, support, generator),
+        "generated": unlabeled if space is INPUT_SPACE else None,
+        "support": support,
+        "space": space,
+        "uses_noise": space is INPUT_SPACE,
+    }
 
 
 def warn_about_unused(estimator, data, objective, network):
@@ -110,14 +110,14 @@ def warn_about_unused(estimator, data, objective, network):
             f"X_unlabeled or rows marked by unlabeled_label, {len(data.X_unlabeled)} of them, are not used with "
             f"{penalty}, n_unlabeled={estimator.n_unlabeled!r}: choose a penalty that acts at unlabeled points, "
             "such as 'smoothness', with smoothness and n_unlabeled above 0, or leave the rows out.",
-            stacklevel=5,
+            stacklevel=6,
         )
     if layer is not None and not kinds:
         check_layer(network, layer)
         warnings.warn(
             f"noise_layer={layer!r} is not used with {penalty}: choose a penalty and a smoothness above 0, or set "
             "noise_layer=None.",
-            stacklevel=5,
+            stacklevel=6,
         )
 
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from skorch.callbacks import Callback, EpochTimer, LRScheduler
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from skrobust._assembly import make_objective, warn_about_unused
+from skrobust._assembly import Setting, make_objective, warn_about_unused
 from skrobust._callbacks import EpochLog, TrainingProgress, ValidationStop
 from skrobust._checkpoint import Checkpoints, make_checkpoints
 from skrobust._labels import check_two_classes, class_weighted, encode_labels
@@ -92,12 +92,8 @@ def train(estimator, run, data, classes, moments, net, random_state):
     checkpoints = processes.checkpoints(make_checkpoints(estimator, run, data, place.device, net, seeds))
     seeds = seeds if checkpoints is None else Seeds(*checkpoints.seeds)
     fitting, held_out = split_validation(run, estimator, codes, seeds.split)
-    objective = make_objective(estimator, place, moments, data, len(classes), seeds.noise, fitting)
-    if estimator.noise_units == "global" and objective.uses_noise and data.row_shape is None:
-        warn_about_spread(moments.std)
-    with isolated_random_state(place.device, seeds.network):
-        net = prepared_net(net, run, estimator, place, data, len(classes))
-    warn_about_unused(estimator, data, objective, net.module_)
+    setting = Setting(estimator, place, moments, data, len(classes), seeds.noise, fitting)
+    objective, net = _objective_and_net(setting, net, run, seeds.network)
     processes.agree_on(net.module_)
     vars(estimator).update(classes_=classes, net_=net, _moments=moments)
     _measure_support(estimator, run, objective, place, data, seeds.support)
@@ -109,6 +105,18 @@ def train(estimator, run, data, classes, moments, net, random_state):
     with _recorded(estimator, net, checkpoints):
         settings = {"n_epochs": run.n_epochs, "seed": seeds.order, "n_threads": estimator.n_threads}
         run_epochs(net, objective, rows, valid_rows, callbacks, make_passes=processes.passes, **settings)
+
+
+def _objective_and_net(setting, net, run, seed):
+    """Return what is minimized and the net that it is minimized for; warn of what cannot help either."""
+    estimator, data, place = setting.estimator, setting.data, setting.place
+    objective = make_objective(setting)
+    if estimator.noise_units == "global" and objective.uses_noise and data.row_shape is None:
+        warn_about_spread(setting.moments.std)
+    with isolated_random_state(place.device, seed):
+        net = prepared_net(net, run, estimator, place, data, setting.n_classes)
+    warn_about_unused(estimator, data, objective, net.module_)
+    return objective, net
 
 
 def _measure_support(estimator, run, objective, place, data, seed):

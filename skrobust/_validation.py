@@ -169,7 +169,7 @@ def warn_about_spread(std):
             f"The standard deviations of the columns of X go up to {moving[-1] / moving[(len(moving) - 1) // 2]:.3g} "
             "times their median, but the training noise is the same in every column: put a StandardScaler before this "
             "classifier in a Pipeline, or set noise_units='std'.",
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
