@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from skrobust._net import Passes
-from skrobust.adversary import FGSM, NFGSM, PGD, TRADES, resolve_adversary
+from skrobust.adversary import FGSM, NFGSM, PGD, TRADES, MultiplePerturbations, resolve_adversary
 from skrobust.losses import cross_entropy, divergence
 from skrobust.modules import labeled_batch_norm
 from skrobust.modules._batch_norm import LabeledRows
@@ -60,6 +60,7 @@ def uphill(network, y):
     return torch.where(y[:, None] == 0, normal, -normal)
 
 
+BOTH = [PGD(0.3, random_start=False), PGD(0.5, norm=2, random_start=False)]
 EPS = {"one": 0.3, "each": np.array([0.3, 0.1, 0.0, 0.5, 0.2])}
 ONE_AND_EACH = pytest.mark.parametrize("eps", EPS.values(), ids=EPS)
 
@@ -231,7 +232,11 @@ def network():
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, N])
-@pytest.mark.parametrize("adversary", [FGSM(), NFGSM(), PGD(), TRADES()], ids=repr)
+@pytest.mark.parametrize(
+    "adversary",
+    [FGSM(), NFGSM(), PGD(), TRADES(), MultiplePerturbations(BOTH), MultiplePerturbations(BOTH, strategy="random")],
+    ids=repr,
+)
 def test_nothing_is_left_behind(network, X, y, adversary, n_rows):
     before, random = copy.deepcopy(network.state_dict()), torch.get_rng_state()
     with labeled_batch_norm(network) as labeled:
@@ -251,6 +256,33 @@ def test_modes_are_restored_after_an_error(network, X):
     with pytest.raises(RuntimeError, match="shape"), passes_of(network).evaluating() as outputs:
         outputs(X[:, :2])
     assert [module.training for module in network] == [True, True, True, True, False, True]
+
+
+@pytest.mark.parametrize("is_soft", [False, True])
+def test_the_worst_of_several_for_each_row(linear, X, y, is_soft):
+    labels = functional.one_hot(y, 2).to(X.dtype) if is_soft else y
+    perturbed = MultiplePerturbations(BOTH).perturb(linear, X, labels, generator())
+    slope = uphill(linear, y)
+    choices = torch.stack([closed_form(X, slope, one.eps, one.norm) for one in BOTH])
+    reached = ((choices - X) * slope).sum(dim=2)
+    torch.testing.assert_close(perturbed, choices[reached.argmax(dim=0), torch.arange(N)])
+
+
+def test_one_of_several_is_drawn_for_each_row(linear, X, y):
+    perturbed = MultiplePerturbations(BOTH, strategy="random").perturb(linear, X, y, generator())
+    choices = torch.stack([closed_form(X, uphill(linear, y), one.eps, one.norm) for one in BOTH])
+    is_choice = torch.isclose(choices, perturbed).all(dim=2)
+    assert is_choice.sum(dim=0).tolist() == [1] * N
+    assert is_choice.any(dim=1).all()
+
+
+@pytest.mark.parametrize("strategy", ["max", "random"])
+def test_several_stay_in_the_union_of_their_balls(linear, X, y, strategy):
+    members = ["trades", FGSM(0.05), PGD(0.4, norm=2, clip_values=(-1, 1))]
+    perturbed = MultiplePerturbations(members, strategy=strategy).perturb(linear, X[:1], y[:1], generator())
+    change = perturbed - X[:1]
+    assert change.abs().max() <= 0.1 + 1e-12 or change.norm() <= 0.4 + 1e-12
+    assert change.any()
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -323,6 +355,13 @@ def test_anything_else_is_no_adversary(wrong):
         (FGSM(clip_values=(1, 0)), r"clip_values=\(1, 0\) has a smallest value that is not below the largest: swap"),
         (FGSM(clip_values=1), "clip_values=1 are no bounds: use .smallest, largest., each a number or one for each of"),
         (FGSM(clip_values=(0, [1, 2])), r"clip_values=\(0, \[1, 2\]\) are no bounds: .* of the 5 features"),
+        (MultiplePerturbations([]), r"adversaries=\[\] is no list of adversaries: use one such as \[PGD"),
+        (MultiplePerturbations("pgd"), "adversaries='pgd' is no list of adversaries"),
+        (MultiplePerturbations([PGD(), None]), r"adversaries=\[PGD\(\), None\] is no list of adversaries"),
+        (MultiplePerturbations(["bim"]), "adversary='bim' is not an adversary: use one of"),
+        (MultiplePerturbations([PGD(), PGD(-1)]), "eps=-1 is no length"),
+        (MultiplePerturbations(["pgd"], strategy="mean"), "strategy='mean' is unknown: use one of .'max', 'random'."),
+        (MultiplePerturbations(["pgd"], weight=2), "weight=2 is out of range: use a number from 0 to 1"),
         (FGSM(clip_values=(0, None)), r"clip_values=\(0, None\) (are no bounds|has a smallest)"),
     ],
     ids=repr,

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from skrobust import OffSupportRobustClassifier
 from skrobust._preparation import Mixup, SoftLabels
-from skrobust.adversary import FGSM, NFGSM, PGD, TRADES
+from skrobust.adversary import FGSM, NFGSM, PGD, TRADES, MultiplePerturbations
 from skrobust.augment import RandomCrop
 from skrobust.data import Moments
 from skrobust.losses import cross_entropy
@@ -114,6 +114,15 @@ def test_training_lowers_what_is_penalized_and_still_learns(digits, plain, name)
 
 
 ADVERSARIES = [FGSM(0.15), NFGSM(0.15), PGD(0.15), TRADES(0.15), PGD(0.15, weight=1), PGD(1.0, norm=2)]
+SEVERAL = [PGD(0.15), PGD(1.0, norm=2)]
+
+
+def robust(model, adversary, X, y):
+    """Return the accuracy under PGD in the ball of an adversary."""
+    network, judge = model.net_.module_.eval(), PGD(adversary.eps, norm=adversary.norm, max_iter=10)
+    rows, labels = torch.from_numpy(X), torch.from_numpy(y)
+    perturbed = judge.perturb(network, rows, labels, torch.Generator().manual_seed(0))
+    return (network(perturbed).argmax(dim=1) == labels).double().mean().item()
 
 
 @pytest.mark.parametrize("smoothness", [0, 0.01])
@@ -121,17 +130,18 @@ ADVERSARIES = [FGSM(0.15), NFGSM(0.15), PGD(0.15), TRADES(0.15), PGD(0.15, weigh
 def test_adversaries_make_a_classifier_that_they_fool_less(digits, plain, adversary, smoothness):
     X, y, X_test, y_test = digits
     clf = trained(X, y, adversary=adversary, smoothness=smoothness)
-    rows, labels = torch.from_numpy(X_test), torch.from_numpy(y_test)
-
-    def robust(model):
-        network, judge = model.net_.module_.eval(), PGD(adversary.eps, norm=adversary.norm, max_iter=10)
-        perturbed = judge.perturb(network, rows, labels, torch.Generator().manual_seed(0))
-        return (network(perturbed).argmax(dim=1) == labels).double().mean().item()
-
-    assert robust(clf) > robust(plain) + 0.1
+    assert robust(clf, adversary, X_test, y_test) > robust(plain, adversary, X_test, y_test) + 0.1
     assert clf.score(X_test, y_test) > ACCURACY * plain.score(X_test, y_test)
     assert ("train_cross_entropy" in clf.history_[-1]) == (adversary.weight != 1)
     assert clf.history_[-1]["train_adversarial"] > 0
+
+
+@pytest.mark.parametrize("strategy", ["max", "random"])
+def test_several_adversaries_make_a_classifier_that_each_fools_less(digits, plain, strategy):
+    X, y, X_test, y_test = digits
+    clf = trained(X, y, adversary=MultiplePerturbations(SEVERAL, strategy=strategy), smoothness=0)
+    for adversary in SEVERAL:
+        assert robust(clf, adversary, X_test, y_test) > robust(plain, adversary, X_test, y_test) + 0.1
 
 
 # Which rows a step evaluates
@@ -235,6 +245,7 @@ def test_any_batch_size(quick, blobs, batch_size, params):
 VARIANTS = [
     {"penalty": "jacobian"},
     {"penalty": "virtual_adversarial", "adversary": "pgd"},
+    {"adversary": MultiplePerturbations(SEVERAL, strategy="random"), "mixup": 0.5},
     {"neighbors": "adversarial", "mixup": 0.4},
     {"noise_layer": "1", "adversary": "n_fgsm"},
 ]

@@ -11,6 +11,17 @@ taken with respect to the rows alone: none is left in the parameters.
 """
 
 from skrobust.adversary._maximizer import Ball, ascend, worst_directions
+from skrobust.adversary._multiple import MultiplePerturbations
 from skrobust.adversary._trainings import FGSM, NFGSM, PGD, TRADES, resolve_adversary
 
-__all__ = ["FGSM", "NFGSM", "PGD", "TRADES", "Ball", "ascend", "resolve_adversary", "worst_directions"]
+__all__ = [
+    "FGSM",
+    "NFGSM",
+    "PGD",
+    "TRADES",
+    "Ball",
+    "MultiplePerturbations",
+    "ascend",
+    "resolve_adversary",
+    "worst_directions",
+]

@@ -14,8 +14,28 @@ from skrobust.losses import cross_entropy, divergence
 NORMS = (math.inf, 2)
 
 
-class _Adversary(BaseEstimator):
-    """What the adversaries share: the ball and its checks. Subclasses say where they start and what they raise."""
+class Averaged(BaseEstimator):
+    """A loss that is the average, by a weight, of those of the clean and of the perturbed rows."""
+
+    def _check_rest(self):
+        check_number("weight", self.weight, largest=1)
+
+    @property
+    def uses_clean(self):
+        """Whether the loss needs the logits of the rows as they are."""
+        return self.weight < 1
+
+    def loss(self, logits, perturbed, y, weight=None):
+        """Return the loss, and its terms by name, from the logits of the rows and of the perturbed rows."""
+        adversarial = cross_entropy(perturbed, y, weight)
+        if not self.uses_clean:
+            return adversarial, {"adversarial": adversarial}
+        clean = cross_entropy(logits, y, weight)
+        return torch.lerp(clean, adversarial, self.weight), {"cross_entropy": clean, "adversarial": adversarial}
+
+
+class _Adversary(Averaged):
+    """What those with one ball share: it and its checks. Subclasses say where they start and what they raise."""
 
     def check(self, n_features):
         """Check the parameters.
@@ -37,9 +57,6 @@ class _Adversary(BaseEstimator):
         check_bounds(self.clip_values, n_features)
         self._check_rest()
 
-    def _check_rest(self):
-        check_number("weight", self.weight, largest=1)
-
     def perturb(self, outputs, X, y, generator):
         """Return rows near X that are answered badly (see the head of this module)."""
         X = X.detach()
@@ -59,19 +76,6 @@ class _Adversary(BaseEstimator):
 
     def _kept(self, ball, Z):
         return ball.inside(Z)
-
-    @property
-    def uses_clean(self):
-        """Whether the loss needs the logits of the rows as they are."""
-        return self.weight < 1
-
-    def loss(self, logits, perturbed, y, weight=None):
-        """Return the loss, and its terms by name, from the logits of the rows and of the perturbed rows."""
-        adversarial = cross_entropy(perturbed, y, weight)
-        if not self.uses_clean:
-            return adversarial, {"adversarial": adversarial}
-        clean = cross_entropy(logits, y, weight)
-        return torch.lerp(clean, adversarial, self.weight), {"cross_entropy": clean, "adversarial": adversarial}
 
 
 class FGSM(_Adversary):
