@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skrobust import OffSupportRobustClassifier
-from skrobust.adversary import PGD
+from skrobust.adversary import PGD, MultiplePerturbations
 from skrobust.penalties import Curvature, InputGradient, Jacobian
 
 
@@ -65,6 +65,7 @@ CASES = {
     "virtual_adversarial": {"penalty": "virtual_adversarial"},
     "pgd": {"adversary": PGD(eps=0.3)},
     "trades": {"adversary": "trades"},
+    "several_adversaries": {"adversary": MultiplePerturbations([PGD(eps=0.3), "trades"], strategy="random")},
     "noise_layer": {"noise_layer": "1"},
     "mixup": {"mixup": 0.4},
     "one_row_batches": {"batch_size": 1, "penalty": None, "max_epochs": 1},

@@ -13,6 +13,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 from skrobust import ThreatModel
+from skrobust.adversary import MultiplePerturbations
 
 # The long run draws anew each time; the quick one, within the other tests, always the same.
 LONG = int(os.environ.get("FUZZ_EXAMPLES", "0"))
@@ -192,7 +193,7 @@ PARAMS = {
     "neighbor_radius": [1e-300, 1e-10, 0.5, 1e10, 1e300],
     "smoothness": [0, 1e-300, 0.02, 1e5, 1e300],
     "penalty": ["smoothness", "jacobian", "input_gradient", "curvature", "virtual_adversarial", "stability", None],
-    "adversary": [None, "fgsm", "pgd", "trades"],
+    "adversary": [None, "fgsm", "pgd", "trades", MultiplePerturbations(["fgsm", "trades"])],
     "label_smoothing": [0, 0.5, 0.999],
     "mixup": [0, 1e-9, 0.2, 1e6],
     "unlabeled_label": [None, 0, 1, "ant", -1],

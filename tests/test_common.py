@@ -6,13 +6,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from skrobust import OffSupportRobustClassifier
-from skrobust.adversary import FGSM, PGD
+from skrobust.adversary import FGSM, PGD, MultiplePerturbations
 from skrobust.penalties import Jacobian
 from skrobust.unlabeled import Uniform
 
 WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
 STARTS = "every row has its own random start, a repeated one others"
 NO_BALANCE = "partial_fit cannot balance classes of which it sees one chunk, and says so"
+SEVERAL = [FGSM(random_start=False), FGSM(0.2, norm=2, random_start=False)]
 
 
 class MeanSquare(BaseEstimator):
@@ -42,6 +43,7 @@ VARIANTS = {
     "adversary": ({"adversary": FGSM(random_start=False)}, {}),
     "adversary alone": ({"adversary": PGD(random_start=False, max_iter=2, norm=2, weight=1), "penalty": None}, {}),
     "trades": ({"adversary": "trades", "smoothness": 0}, {WEIGHTS: STARTS}),
+    "several adversaries": ({"adversary": MultiplePerturbations(SEVERAL)}, {}),
     "noise layer": ({"noise_layer": "1"}, {}),
     "label smoothing": ({"label_smoothing": 0.1}, {}),
     "mixup": ({"mixup": 0.2}, {WEIGHTS: "every row has its own partner, a repeated one others"}),

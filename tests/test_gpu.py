@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from skrobust import OffSupportRobustClassifier, _assembly, _net, _predictor, _runtime, _training
 from skrobust._objective import OffSupport
-from skrobust.adversary import FGSM, PGD
+from skrobust.adversary import FGSM, PGD, MultiplePerturbations
 from skrobust.modules import labeled_batch_norm
 from skrobust.unlabeled import Gaussian
 
@@ -51,6 +51,7 @@ OBJECTIVES = {
     "fgsm": {"adversary": FGSM(random_start=False)},
     "pgd": {"adversary": PGD(random_start=False)},
     "trades": {"adversary": "trades"},
+    "several_adversaries": {"adversary": MultiplePerturbations([FGSM(random_start=False), "trades"])},
     "mixup": {"mixup": 0.2},
     "label_smoothing": {"label_smoothing": 0.1},
 }
