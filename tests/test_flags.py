@@ -280,7 +280,13 @@ HONEST = {
 def test_honest_models_raise_none(wine, name):
     report = report_on(HONEST[name].fit(wine[0], wine[2]), wine)
     assert not report.flags
-    assert report.is_upper_bound == (name in ("forest", "tree"))
+    assert report.is_upper_bound == (name == "forest")
+    if name == "tree":
+        assert report.is_exact
+        assert "The figures are exact: every row that stands is certified." in " ".join(str(report).split())
+        assert report.card()["is_exact"]
+    if name in ("network", "forest"):
+        assert not report.is_exact
 
 
 def test_cheap_flags_reach_the_scorer(wine, mlp):

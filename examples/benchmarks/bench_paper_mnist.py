@@ -32,7 +32,7 @@ from common import RESULTS, use_one_thread, write_csv
 from paper_comparison import Method, Tuned, figures, run, spread, tune, within, write_tables
 
 from skrobust import OffSupportRobustClassifier
-from skrobust.adversary import FGSM, NFGSM, PGD, TRADES
+from skrobust.adversary import FGSM, NFGSM, PGD, TRADES, MultiplePerturbations
 from skrobust.datasets import adapt_images, fetch_cifar10, fetch_mnist
 from skrobust.metrics import nearest_neighbor_margin
 
@@ -43,6 +43,7 @@ MIXED = {"adversary": FGSM(0.3, weight=0.8, **UNIT)}
 SMOOTHNESS = ("smoothness", (0.02, 0.04, 0.08))
 LITTLE = ("smoothness", (0.02, 0.01, 0.04, 0.08))
 JACOBIAN = ("smoothness", (2e-4, 5e-5, 1e-3))
+TWO_NORMS = MultiplePerturbations([PGD(0.3, **UNIT), PGD(2.0, norm=2, **UNIT)], strategy="random", weight=1.0)
 EPS = ("adversary__eps", (0.3, 0.2))
 
 
@@ -68,6 +69,7 @@ METHODS = {
     "fgsm, random start": Method(adversarial(FGSM(0.3, weight=1.0, **UNIT)), *EPS),
     "n-fgsm": Method(adversarial(NFGSM(0.3, weight=1.0, **UNIT)), *EPS),
     "pgd-7": Method(adversarial(PGD(0.3, weight=1.0, **UNIT)), *EPS),
+    "pgd-7, two norms": Method(adversarial(TWO_NORMS), "adversary__weight", (1.0, 0.8)),
     "input gradient": Method({"penalty": "input_gradient"}, "smoothness", (0.02, 0.1, 0.5)),
     "curvature": Method({"penalty": "curvature"}, "smoothness", (0.02, 0.1, 0.5)),
     "virtual adversarial": Method({"penalty": "virtual_adversarial", "smoothness": 1.0}, "neighbor_radius", (0.2, 0.4)),

@@ -30,11 +30,12 @@ from skorch.callbacks import Callback
 from torch.utils.flop_counter import FlopCounterMode
 
 from skrobust import OffSupportRobustClassifier
-from skrobust.adversary import FGSM, NFGSM, PGD, TRADES
+from skrobust.adversary import FGSM, NFGSM, PGD, TRADES, MultiplePerturbations
 from skrobust.modules import MLP, LeNet
 from skrobust.penalties import Jacobian, UniformConfidence
 
 N_EPOCHS, BATCH = 4, 64
+BALLS = [PGD(0.1), PGD(1.0, norm=2)]
 WAYS = {
     "plain": {"smoothness": 0},
     "smoothness": {},
@@ -55,6 +56,8 @@ WAYS = {
     "pgd-7": {"smoothness": 0, "adversary": PGD()},
     "pgd-7 alone": {"smoothness": 0, "adversary": PGD(weight=1)},
     "trades-10": {"smoothness": 0, "adversary": TRADES()},
+    "pgd-7, two norms, worst": {"smoothness": 0, "adversary": MultiplePerturbations(BALLS)},
+    "pgd-7, two norms, drawn": {"smoothness": 0, "adversary": MultiplePerturbations(BALLS, strategy="random")},
     "fgsm + smoothness": {"adversary": FGSM()},
     "fgsm + jacobian": {"adversary": FGSM(), "penalty": "jacobian"},
 }

@@ -24,6 +24,7 @@ def card_of(report):
         "n": len(report.per_row),
         "route": report.route,
         "is_upper_bound": report.is_upper_bound,
+        "is_exact": report.is_exact,
         "flags": report.flags,
         "summary": _plain(report.summary.reset_index().to_dict("records")),
         "per_class": _plain(report.per_class.reset_index().to_dict("records")),

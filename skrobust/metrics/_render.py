@@ -73,10 +73,12 @@ def _titled(frame, title):
 
 def _route_text(report):
     ways = ", ".join(f"{share:.0%} {way}" for way, share in report.route.items()) or "no row had to be attacked"
-    bound = (
-        " Black-box figures are upper bounds: a better informed attack may fool more." if report.is_upper_bound else ""
-    )
-    return f"Route: {ways}. {report.n_queries} queries, {report.seconds:.1f} s.{bound}"
+    meaning = ""
+    if report.is_upper_bound:
+        meaning = " Black-box figures are upper bounds: a better informed attack may fool more."
+    if report.is_exact:
+        meaning = " The figures are exact: every row that stands is certified."
+    return f"Route: {ways}. {report.n_queries} queries, {report.seconds:.1f} s.{meaning}"
 
 
 def _flag_lines(report):

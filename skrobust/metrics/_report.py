@@ -126,7 +126,9 @@ class RobustnessReport:
     route : dict of str to float
         Share of the attacked rows by how they were attacked: "white-box", "bridge", "black-box".
     is_upper_bound : bool
-        Whether rows were attacked as a black box, so that the figures are loose upper bounds.
+        Whether rows were attacked as a black box, so that the figures are loose upper bounds, unless they are exact.
+    is_exact : bool
+        Whether every row that stands at some eps of the summary is certified there: no attack can fool more.
     threat_model : ThreatModel
     settings : dict
         Attack, its members, seeds and budget.
@@ -153,6 +155,7 @@ class RobustnessReport:
     flags: dict
     route: dict
     is_upper_bound: bool
+    is_exact: bool
     threat_model: object
     settings: dict
     seconds: float
@@ -269,18 +272,21 @@ def _report(result, control, flags, settings, seconds):
     ways, counts = np.unique(result.route[result.route != "none"], return_counts=True)
     route = {str(way): float(count / counts.sum()) for way, count in zip(ways, counts, strict=True)}
     certified = _certified(result)
+    summary = _summary(result, control, certified)
+    is_exact = certified is not None and bool((summary["certified"] == summary["accuracy"]).all())
     settings = {
         **settings,
         "members": list(result.members),
         "seconds_by_attack": {name: round(seconds, 3) for name, seconds in result.seconds_by.items()},
     }
     return RobustnessReport(
-        summary=_summary(result, control, certified),
+        summary=summary,
         per_row=_per_row(result, certified),
         per_class=_per_class(result),
         flags=flags,
         route=route,
-        is_upper_bound=gradient_share(result) < 1,
+        is_upper_bound=gradient_share(result) < 1 and not is_exact,
+        is_exact=is_exact,
         threat_model=result.threat_model,
         settings=settings,
         seconds=seconds,
