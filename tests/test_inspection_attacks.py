@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_blobs
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -118,9 +119,10 @@ def test_curve_shows_intervals_half_and_names(report):
 
 def test_curve_says_what_is_a_loose_bound_and_what_is_flagged(clf, data, report):
     X, y = data
-    tree = DecisionTreeClassifier(random_state=0).fit(X, y)
-    loose = robustness_report(tree, X, y, THREAT, attack="square", n_control=5, eps_factors=[0, 1])
-    assert "a loose upper bound" in RobustnessCurveDisplay.from_report(loose).lines_[0].get_label()
+    for asked, is_loose in ((RandomForestClassifier(5, random_state=0), True), (DecisionTreeClassifier(), False)):
+        answers = robustness_report(asked.fit(X, y), X, y, THREAT, attack="square", n_control=5, eps_factors=[0, 1])
+        label = RobustnessCurveDisplay.from_report(answers).lines_[0].get_label()
+        assert ("a loose upper bound" in label) == is_loose
     flagged = type(report)(**{**vars(report), "flags": {"hidden_gradient": "what to do"}})
     assert "flags: hidden_gradient" in RobustnessCurveDisplay.from_report(flagged).lines_[0].get_label()
 
