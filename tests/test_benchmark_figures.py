@@ -80,6 +80,34 @@ def test_sparser_data_are_judged_where_they_were_measured(benchmarks, tmp_path):
     assert "10,000 rows of 28 x 28 pixels beside 10,000 rows of 14 x 14 pixels" in text
 
 
+@pytest.mark.parametrize(
+    ("unions", "words"),
+    [
+        ([0.6, 0.6, 0.6], ["The recommendation is the training with the largest union: *pgd-7*", "in 3 of 3 seeds."]),
+        (
+            [0.6, 0.6, 0.5],
+            [
+                "*pgd-7*, with the largest union, is ahead of the next, *smoothness*, in 2 of 3 seeds.",
+                "*smoothness*, .980",
+            ],
+        ),
+    ],
+)
+def test_the_recommendation_is_what_stands_best_or_what_cannot_be_told_from_it(benchmarks, tmp_path, unions, words):
+    union = {"plain": [0.1] * 3, "smoothness": [0.55] * 3, "pgd-7": unions}
+    write_runs(
+        tmp_path,
+        "paper_mnist_10000_runs.csv",
+        union,
+        clean=lambda method, seed: 0.97 if method == "pgd-7" else 0.98,
+        worst_case_union=lambda method, seed: union[method][seed],
+    )
+    (cell,) = benchmarks("paper_runs").cells(tmp_path)
+    text = benchmarks("paper_judgement").recipe(cell)
+    assert all(word in text for word in words)
+    assert f"- union: *pgd-7*, .{np.mean(unions) * 1000:.0f} (3 seeds)" in text
+
+
 def test_aims_take_the_training_whose_worse_figure_is_best(benchmarks, tmp_path):
     runs = benchmarks("paper_runs")
     far = {"plain": 0.9, "smoothness": 0.6, "pgd-7": 0.95}
