@@ -132,6 +132,30 @@ def test_the_page_on_the_hypothesis_claims_what_the_results_say():
         assert sum(ahead("smoothness", "labeled only, same passes", name)) <= 0
 
 
+def test_the_page_on_the_hypothesis_says_where_adversarial_training_leaves_the_boundary():
+    _, rows = benchmark_table.read("paper_mnist_10000_runs.csv")
+    found = {(row["model"], row["seed"]): row for row in rows}
+
+    def over_plain(model, name):
+        runs = [(row, found["plain", seed]) for (each, seed), row in found.items() if each == model]
+        return np.mean([float(row[name]) / float(plain[name]) for row, plain in runs])
+
+    for model in ("fgsm", "fgsm, random start", "n-fgsm", "pgd-7", "trades", "worst-direction neighbors"):
+        assert over_plain(model, "l2_distance_mean") > 1
+        assert over_plain(model, "crossing_random_q0.5") < 1
+    assert over_plain("smoothness", "crossing_random_q0.5") > 1
+    at_equal_epochs = [run for run in found if not run[0].endswith("equal seconds")]
+    best = sorted(at_equal_epochs, key=lambda run: -float(found[run]["worst_case_linf_0.2"]))
+    assert {model for model, _ in best[:2]} == {"trades", "pgd-7"}
+
+
+def test_the_page_on_the_hypothesis_says_joined_training_stands_best():
+    _, rows = benchmark_table.read("paper_mnist_10000.csv")
+    union = {row["model"]: float(row["mean"]) for row in rows if row["measure"] == "worst_case_union"}
+    best = sorted((name for name in union if not name.endswith("equal seconds")), key=union.get)[-2:]
+    assert set(best) == {"fgsm + jacobian", "fgsm + smoothness"}
+
+
 def test_the_page_on_the_hypothesis_says_what_fewer_rows_do():
     def distance(n_train):
         _, rows = benchmark_table.read(f"paper_mnist_{n_train}_runs.csv")
