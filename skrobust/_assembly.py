@@ -6,7 +6,8 @@ import warnings
 import torch
 
 from skrobust._net_params import checked_net_params
-from skrobust._objective import CLEAN, INPUT_SPACE, Attacked, CrossEntropy, OffSupport, check_points
+from skrobust._objective import CLEAN, INPUT_SPACE, Attacked, CrossEntropy, OffSupport
+from skrobust._points import check_points
 from skrobust._preparation import make_preparation
 from skrobust._space import LayerSpace, check_layer
 from skrobust.adversary import resolve_adversary

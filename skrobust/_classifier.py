@@ -344,7 +344,8 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         classes : array-like of shape (n_classes,), default=None
             All classes there will ever be; needed in the first call.
         sample_weight : array-like of shape (n,), default=None
-            Nonnegative row weights.
+            Nonnegative row weights. They tell the rows of a chunk apart, as class weights do, and not chunks: in each
+            chunk they are divided by their mean.
         X_unlabeled : array-like of shape (m, ...), default=None
             Further rows without labels.
 

@@ -1,6 +1,7 @@
 """skorch's own parameters on a scikit-learn estimator, by their own names."""
 
 import inspect
+import numbers
 
 NET_PREFIXES = ("module", "optimizer", "iterator_train", "iterator_valid", "callbacks", "compile")
 
@@ -51,13 +52,15 @@ class NetParamsMixin:
     def _check_owner(self, name, params):
         """Check that a nested parameter, such as ``unlabeled__enlarge``, has an object to be set on."""
         owner, _, nested = name.partition("__")
-        if not (nested and hasattr(self, owner)):
-            return
-        value = params.get(owner, getattr(self, owner))
-        if not hasattr(value, "set_params"):
-            raise ValueError(
-                f"{name} cannot be set on {owner}={value!r}: give {owner} an object that has this parameter."
-            )
+        is_known, value = hasattr(self, owner), params.get(owner, getattr(self, owner, None))
+        while nested and is_known:  # of unknown ones scikit-learn says which there are
+            if not hasattr(value, "set_params"):
+                raise ValueError(
+                    f"{name} cannot be set on {owner}={value!r}: give {owner} an object that has this parameter, or "
+                    f"set {owner} as a whole."
+                )
+            part, _, nested = nested.partition("__")
+            owner, is_known, value = f"{owner}__{part}", hasattr(value, part), getattr(value, part, None)
 
 
 def belongs_to_skorch(name):
@@ -71,7 +74,7 @@ def checked_net_params(estimator):
     Raises
     ------
     ValueError
-        If a name is not for skorch, or contradicts a parameter of the estimator.
+        If a name is not for skorch, contradicts a parameter of the estimator, or is a batch size that is none.
     """
     net_params = estimator.net_params or {}
     for name in net_params:
@@ -80,6 +83,9 @@ def checked_net_params(estimator):
                 f"net_params has {name!r}, which is not for skorch: use names that begin with one of "
                 f"{', '.join(prefix + '__' for prefix in NET_PREFIXES)}, or 'compile'."
             )
+    batch_size = net_params.get("iterator_train__batch_size", 1)
+    if not (isinstance(batch_size, numbers.Integral) and batch_size >= 1):
+        raise ValueError(f"iterator_train__batch_size={batch_size!r} in net_params must be a positive integer.")
     signature = inspect.signature(type(estimator)).parameters
     for own in ("lr", "weight_decay"):
         value = getattr(estimator, own)

@@ -285,6 +285,35 @@ def test_several_stay_in_the_union_of_their_balls(linear, X, y, strategy):
     assert change.any()
 
 
+WRONG = {
+    "one row": lambda X: X[:1],
+    "few columns": lambda X: X[:, :2],
+    "array": lambda X: X.numpy(),
+}
+
+
+def member(perturbed):
+    """Return an adversary of the user, who forgot something."""
+    return types.SimpleNamespace(perturb=lambda outputs, X, y, generator: perturbed(X), loss=lambda *logits: None)
+
+
+@pytest.mark.parametrize("strategy", ["max", "random"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_each_of_several_must_return_a_point_for_each_row(linear, X, y, strategy, wrong):
+    adversary = MultiplePerturbations([member(WRONG[wrong])], strategy=strategy)
+    with pytest.raises(
+        ValueError, match=r"adversaries=.* its method perturb must return a tensor with one"
+    ):
+        adversary.perturb(linear, X, y, generator())
+
+
+@pytest.mark.parametrize("strategy", ["max", "random"])
+def test_members_of_less_precision_are_converted(linear, X, y, strategy):
+    members = [member(lambda X: X.float() + 1), PGD()]
+    perturbed = MultiplePerturbations(members, strategy=strategy).perturb(linear, X, y, generator())
+    assert perturbed.dtype == X.dtype
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_clean_and_adversarial_losses_are_averaged(X, y, weight, weighted):

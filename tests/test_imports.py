@@ -15,7 +15,7 @@ FILES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 # Those that know torch and one another only; sklearn.base lends them get_params and set_params.
-TORCH_FACE = ("_norms", "losses", "penalties", "unlabeled", "adversary", "augment", "data", "modules")
+TORCH_FACE = ("_norms", "_points", "losses", "penalties", "unlabeled", "adversary", "augment", "data", "modules")
 TORCH_ONLY = {"torch", "numpy", "sklearn.base", *(f"skrobust.{name}" for name in TORCH_FACE)}
 
 

@@ -17,6 +17,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from skrobust import _callbacks
+from skrobust.adversary import PGD, MultiplePerturbations
 from skrobust.penalties import Smoothness
 from skrobust.unlabeled import Gaussian, Uniform
 
@@ -402,6 +403,24 @@ def test_nested_parameters_need_an_object(quick, name):
     owner = name.split("__")[0]
     with pytest.raises(ValueError, match=rf"{name} cannot be set on {owner}=.*: give {owner} an object that has"):
         quick().set_params(**{name: 1.0})
+
+
+def test_members_of_a_list_are_set_as_a_whole(quick):
+    several = quick(adversary=MultiplePerturbations([PGD()]))
+    message = r"adversary__adversaries__0__eps cannot be set on adversary__adversaries=\[PGD\(\)\]: .* as a whole"
+    with pytest.raises(ValueError, match=message):
+        several.set_params(adversary__adversaries__0__eps=0.2)
+    with pytest.raises(ValueError, match="Invalid parameter 'others' for estimator MultiplePerturbations"):
+        several.set_params(adversary__others__0=0.2)
+    assert several.set_params(adversary__adversaries=[PGD(0.2)]).adversary.adversaries[0].eps == 0.2
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "all"])
+def test_a_batch_size_named_as_skorch_does_is_checked(quick, size):
+    with pytest.raises(
+        ValueError, match=f"iterator_train__batch_size={size!r} in net_params must be a positive"
+    ):
+        quick(net_params={"iterator_train__batch_size": size}).fit(X, Y)
 
 
 @pytest.mark.parametrize("params", [{"epochs": 3}, {"unlabeled": Uniform(), "unlabeled__width": 3}, {"net__x": 1}])

@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional
 
+from skrobust._points import check_shape
 from skrobust.adversary._trainings import Averaged, resolve_adversary
 
 STRATEGIES = ("max", "random")
@@ -79,7 +80,7 @@ class MultiplePerturbations(Averaged):
         return [resolve_adversary(adversary) for adversary in self.adversaries]
 
     def _worst(self, outputs, X, y, generator):
-        perturbed = [adversary.perturb(outputs, X, y, generator) for adversary in self._members()]
+        perturbed = [_perturbed(adversary, outputs, X, y, generator) for adversary in self._members()]
         with torch.no_grad():
             losses = torch.stack([functional.cross_entropy(outputs(rows), y, reduction="none") for rows in perturbed])
         return torch.stack(perturbed)[losses.argmax(dim=0), torch.arange(len(X), device=X.device)]
@@ -90,5 +91,11 @@ class MultiplePerturbations(Averaged):
         for index, adversary in enumerate(members):
             rows = (drawn == index).nonzero().ravel()
             if len(rows):
-                perturbed[rows] = adversary.perturb(outputs, X[rows], y[rows], generator)
+                perturbed[rows] = _perturbed(adversary, outputs, X[rows], y[rows], generator)
         return perturbed
+
+
+def _perturbed(adversary, outputs, X, y, generator):
+    perturbed = adversary.perturb(outputs, X, y, generator)
+    check_shape(perturbed, X, adversary, parameter="adversaries", method="perturb")
+    return perturbed.to(X.dtype)
