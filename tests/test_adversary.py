@@ -301,9 +301,7 @@ def member(perturbed):
 @pytest.mark.parametrize("wrong", WRONG)
 def test_each_of_several_must_return_a_point_for_each_row(linear, X, y, strategy, wrong):
     adversary = MultiplePerturbations([member(WRONG[wrong])], strategy=strategy)
-    with pytest.raises(
-        ValueError, match=r"adversaries=.* its method perturb must return a tensor with one"
-    ):
+    with pytest.raises(ValueError, match=r"adversaries=.* its method perturb must return a tensor with one"):
         adversary.perturb(linear, X, y, generator())
 
 

@@ -417,9 +417,7 @@ def test_members_of_a_list_are_set_as_a_whole(quick):
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "all"])
 def test_a_batch_size_named_as_skorch_does_is_checked(quick, size):
-    with pytest.raises(
-        ValueError, match=f"iterator_train__batch_size={size!r} in net_params must be a positive"
-    ):
+    with pytest.raises(ValueError, match=f"iterator_train__batch_size={size!r} in net_params must be a positive"):
         quick(net_params={"iterator_train__batch_size": size}).fit(X, Y)
 
 
