@@ -190,6 +190,7 @@ SHARED = {
     "_labels",
     "_norms",
     "_plain",
+    "_points",
     "_runtime",
     "_schedules",
     "_validation",
