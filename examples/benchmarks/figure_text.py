@@ -44,8 +44,9 @@ def markdown_table(heads, rows):
 
 
 def rst_table(caption, heads, rows, *, css="figures", widths="auto"):
-    """Return a table of reStructuredText; its class is that of tables of numbers."""
+    """Return a table of reStructuredText; its class is that of tables of numbers, which do not break."""
     lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([heads, *rows])
+    unbroken = [[str(cell).replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}") for cell in row] for row in rows]
+    csv.writer(lines, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([heads, *unbroken])
     body = "".join(f"   {line}\n" for line in lines.getvalue().splitlines())
     return f".. csv-table:: {caption}\n   :class: {css}\n   :widths: {widths}\n   :header-rows: 1\n\n{body}"
