@@ -259,12 +259,21 @@ def adapt_images(images, image_shape, *, normalize="range", reference=None, clip
     >>> adapt_images(colored, (28, 28)).shape
     (5, 28, 28)
     """
-    target = full_image_shape(image_shape)
+    target = _checked_shape(image_shape)
     tensor = _as_tensor(images, "images")
     parts = [_reshaped(part, target) for part in tensor.split(IMAGES_AT_A_TIME)]
     adapted = NORMALIZATIONS[_checked_normalization(normalize)](torch.cat(parts).clamp_(0.0, 1.0), target, reference)
     adapted = adapted.clamp_(0.0, 1.0) if clip else adapted
     return adapted.reshape(-1, *(int(side) for side in image_shape)).numpy()
+
+
+def _checked_shape(image_shape):
+    """Return (channels, height, width) for a shape with or without channels."""
+    if not np.iterable(image_shape):
+        raise ValueError(
+            f"image_shape={image_shape!r} is not a shape of images: use (height, width) or (channels, height, width)."
+        )
+    return full_image_shape(image_shape)
 
 
 def _as_tensor(images, parameter):
@@ -304,7 +313,7 @@ def _reshaped(images, target):
 
 
 def _checked_normalization(normalize):
-    if normalize not in NORMALIZATIONS:
+    if not isinstance(normalize, str) or normalize not in NORMALIZATIONS:
         raise ValueError(f"normalize={normalize!r} is unknown: use one of {sorted(NORMALIZATIONS)}.")
     return normalize
 
@@ -380,7 +389,7 @@ def make_spheres(n_samples=1000, n_features=2, *, factor=1.3, random_state=None)
     if not isinstance(factor, Real) or not 1 < factor < np.inf:
         raise ValueError(f"factor={factor!r} must be above 1: the inner sphere has the radius 1.")
     for name, count, least in (("n_samples", n_samples, 0), ("n_features", n_features, 1)):
-        if not isinstance(count, Integral) or count < least:
+        if not isinstance(count, Integral) or isinstance(count, bool) or count < least:
             raise ValueError(f"{name}={count!r} must be a whole number, {least} or more.")
     rng = check_random_state(random_state)
     y = rng.permutation(np.arange(n_samples) % 2)

@@ -17,7 +17,9 @@ from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
 from sklearn.ensemble._base import _set_random_states
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.metrics import accuracy_score
 from sklearn.model_selection import KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -371,6 +373,26 @@ def test_another_estimator_is_not_mixed_in(data, tmp_path):
     compare_training({"b": LogisticRegression(C=2.0)}, *data, n_seeds=1, path=path)
 
 
+def test_another_fitted_estimator_is_not_mixed_in(data, tmp_path):
+    X, y = data
+    path, one, other = tmp_path / "runs.jsonl", LogisticRegression().fit(X, y), LogisticRegression().fit(X, 1 - y)
+    first = compare_training({"a": FrozenEstimator(one)}, X, y, n_seeds=1, path=path)
+    assert_same(first, compare_training({"a": FrozenEstimator(one)}, X, y, n_seeds=1, path=path))
+    with pytest.raises(ValueError, match=r"holds runs of another estimator under the name 'a'"):
+        compare_training({"a": FrozenEstimator(other)}, X, y, n_seeds=1, path=path)
+
+
+def test_a_failed_run_may_be_mended_on_the_same_path(data, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    with pytest.warns(UserWarning, match="1 of 1 runs failed"):
+        compare_training({"a": LogisticRegression(C=-1)}, *data, n_seeds=1, path=path)
+    mended = compare_training({"a": LogisticRegression(C=1)}, *data, n_seeds=1, path=path)
+    assert mended.runs["error"].tolist() == [""]
+    assert_same(mended, compare_training({"a": LogisticRegression(C=1)}, *data, n_seeds=1, path=path))
+    with pytest.raises(ValueError, match=r"holds runs of another estimator under the name 'a'"):
+        compare_training({"a": LogisticRegression(C=-1)}, *data, n_seeds=1, path=path)
+
+
 def test_networks_given_as_objects_are_known_again(data, tmp_path, quick):
     path = tmp_path / "runs.jsonl"
     network = MLP(5, 2)
@@ -391,10 +413,11 @@ def test_other_files_are_left_alone(data, tmp_path, text):
     assert path.read_text() == text
 
 
-def test_nothing_is_trained_and_nothing_written_after_wrong_parameters(data, seen, tmp_path):
+@pytest.mark.parametrize("params", [{"n_seeds": 0}, {"scoring": "acuracy"}])
+def test_nothing_is_trained_and_nothing_written_after_wrong_parameters(data, seen, tmp_path, params):
     path = tmp_path / "runs.jsonl"
-    with pytest.raises(ValueError, match="n_seeds=0"):
-        compare_training({"a": Recorder()}, *data, n_seeds=0, path=path)
+    with pytest.raises(ValueError, match=r"n_seeds=0|scoring='acuracy'"):
+        compare_training({"a": Recorder()}, *data, path=path, **params)
     assert not seen
     assert not path.exists()
 
@@ -417,6 +440,10 @@ def test_nothing_is_trained_and_nothing_written_after_wrong_parameters(data, see
         ({"threat_models": [0.1, ThreatModel(0.1)]}, "has the same norm and eps twice"),
         ({"threat_models": {"union": 0.1}}, "threat_models has the name 'union'"),
         ({"attacks": "magic", "threat_models": 0.1}, "attack='magic' is unknown"),
+        *[
+            ({"scoring": scoring}, r"scoring=.* is no scoring of scikit-learn: use names of sklearn\.metrics\.get_sco")
+            for scoring in ("acuracy", 5, [], ["f1", "x"], {"a": "acuracy"}, {"a": 3}, {"a": None}, accuracy_score)
+        ],
         ({"estimators": {}}, r"estimators=\{\} is empty"),
         (
             {"estimators": {1: LogisticRegression(), "1": Recorder()}},

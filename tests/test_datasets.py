@@ -235,6 +235,9 @@ def test_images_of_one_value_are_only_shifted():
         (np.ones((2, 2, 4, 4)), (4, 4), {}, r"images with 2 channels cannot get 1: 1 and 3 can be converted"),
         (np.ones((2, 4, 4)), (2, 4, 4), {}, r"images with 1 channels cannot get 2"),
         (np.ones((2, 4, 4)), (4,), {}, r"image_shape=\(4,\) is not a shape of images"),
+        (np.ones((2, 4, 4)), 5, {}, r"image_shape=5 is not a shape of images: use \(height, width\) or"),
+        (np.ones((2, 4, 4)), None, {}, r"image_shape=None is not a shape of images"),
+        (np.ones((2, 4, 4)), (4, 4), {"normalize": ["range"]}, r"normalize=\['range'\] is unknown: use one of"),
         (
             np.ones((2, 4, 4)),
             (4, 4),
@@ -280,3 +283,9 @@ def test_spheres_point_in_all_directions():
 def test_the_outer_sphere_is_outside(factor):
     with pytest.raises(ValueError, match=r"factor=.* must be above 1: the inner sphere has the radius 1"):
         make_spheres(factor=factor)
+
+
+@pytest.mark.parametrize("name", ["n_samples", "n_features"])
+def test_counts_of_spheres_are_no_truth_values(name):
+    with pytest.raises(ValueError, match=f"{name}=True must be a whole number"):
+        make_spheres(**{name: True})

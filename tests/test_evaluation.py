@@ -10,6 +10,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from skrobust import ThreatModel
 from skrobust.evaluation import boundary_table, rho_adv_table, robustness_curves, summarize
@@ -110,6 +111,17 @@ def test_black_boxes_are_marked(data):
     curves = robustness_curves(models, X_test[:20], y_test[:20], eps_grid=[0.2], attacks="pgd").set_index("model")
     assert curves["is_upper_bound"].to_dict() == {"forest": True, "linear": False}
     assert curves["route"].to_dict() == {"forest": "black-box", "linear": "white-box"}
+
+
+def test_exact_figures_are_no_upper_bounds(data):
+    X, X_test, y, y_test = data
+    tree = {"tree": DecisionTreeClassifier(max_depth=3, random_state=0).fit(X, y)}
+    attacks = {"worst": "worst_case", "weak": {"attack": "noise", "n_draws": 1}, "both": ["noise", "decision_tree"]}
+    curves = robustness_curves(tree, X_test[:20], y_test[:20], eps_grid=[0.0, 0.3], attacks=attacks)
+    found = curves.set_index(["attack", "eps"])
+    assert (curves["route"] == "black-box").all()
+    assert found.loc[("weak", 0.3), "accuracy"] > found.loc[("worst", 0.3), "accuracy"]
+    assert curves.loc[curves["is_upper_bound"], ["attack", "eps"]].to_numpy().tolist() == [["weak", 0.3]]
 
 
 def test_an_eps_per_feature_is_multiplied(models, data):

@@ -231,6 +231,8 @@ def test_pandas_is_named_where_it_is_missing(linear, wine, monkeypatch):
         ({"eps_factors": (0,)}, ValueError, "one positive"),
         ({"eps_factors": (-1, 1)}, ValueError, "negative"),
         ({"eps_factors": (1, np.inf)}, ValueError, "finite"),
+        ({"eps_factors": 1}, ValueError, r"eps_factors=1 must hold finite .*: give a sequence such as \(0, 0\.5, 1\)"),
+        ({"eps_factors": ["a"]}, ValueError, r"eps_factors=\['a'\] must hold finite numbers"),
         ({"n_control": 0}, ValueError, "n_control=0"),
         ({"attack": "zap"}, ValueError, "attack='zap'"),
     ],

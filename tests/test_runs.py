@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import pickle
 
 import hypothesis
 import hypothesis.strategies as st
@@ -11,15 +12,25 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import BaseEstimator, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KernelDensity, KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 from torch import nn
 
 from skrobust import OffSupportRobustClassifier, ThreatModel
 from skrobust.adversary import FGSM, PGD
 from skrobust.evaluation._runs import Runs, fingerprint
 from skrobust.modules import MLP
+from skrobust.unlabeled import FromGenerator
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -125,6 +136,55 @@ def test_estimators_without_networks_keep_the_fingerprints_that_files_hold():
     adversary = FGSM(0.3, weight=0.8, clip_values=(0, 1))
     assert fingerprint(OffSupportRobustClassifier(adversary=adversary)) == "0c80e53e81dc2d59"
     assert fingerprint(_Holder({1, 2}).held) == "ff2044f39ae08f61"
+
+
+FITTED = {
+    "linear": LogisticRegression(),
+    "nearest neighbors": KNeighborsClassifier(algorithm="kd_tree"),
+    "kernel": SVC(),
+    "forest": RandomForestClassifier(2, random_state=0),
+    "boosting": HistGradientBoostingClassifier(max_iter=2, random_state=0),
+    "process": GaussianProcessClassifier(),
+    "search": GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9]}, cv=2),
+    "pipeline": make_pipeline(StandardScaler(), LogisticRegression()),
+    "calibrated": CalibratedClassifierCV(KNeighborsClassifier(), cv=2),
+    "network": OffSupportRobustClassifier(hidden_layer_sizes=(3,), max_epochs=1, random_state=0, device="cpu"),
+    "calibrated network": CalibratedClassifierCV(
+        OffSupportRobustClassifier(hidden_layer_sizes=(3,), max_epochs=1, random_state=0, device="cpu"), cv=2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_fitted_estimators_are_known_again_by_what_they_learned(name, rng):
+    X, y = rng.normal(size=(40, 3)), np.arange(40) % 2
+    one = clone(FITTED[name]).fit(X, y)
+    known = fingerprint(FrozenEstimator(one))
+    np.random.random()  # noqa: NPY002  some keep the global random state
+    one.predict(X)
+    assert known == fingerprint(FrozenEstimator(one)) == fingerprint(clone(FrozenEstimator(one)))
+    assert known == fingerprint(FrozenEstimator(clone(one).fit(X, y)))
+    assert known == fingerprint(FrozenEstimator(pickle.loads(pickle.dumps(one))))
+    assert known != fingerprint(FrozenEstimator(clone(one).fit(X, y[rng.permutation(40)])))
+    assert fingerprint(clone(one)) == fingerprint(FITTED[name]) != fingerprint(one)
+
+
+@pytest.mark.parametrize("generator", [GaussianMixture(random_state=0), KernelDensity()], ids=["mixture", "density"])
+def test_fitted_generators_are_told_apart(generator, rng):
+    X = rng.normal(size=(20, 2))
+    one, same, other = (
+        OffSupportRobustClassifier(unlabeled=FromGenerator(clone(generator).fit(factor * X))) for factor in (1, 1, 2)
+    )
+    known = fingerprint(one)
+    one.unlabeled.generator.score_samples(X)
+    assert known == fingerprint(one) == fingerprint(clone(one)) == fingerprint(same) != fingerprint(other)
+
+
+def test_what_a_fitted_estimator_holds_must_have_a_pickle():
+    clf = LogisticRegression()
+    clf.answer_ = lambda X: X
+    with pytest.raises(TypeError, match=r"LogisticRegression\(\) cannot be pickled: use functions and classes"):
+        fingerprint(clf)
 
 
 class _Earlier(BaseEstimator):

@@ -569,6 +569,8 @@ def test_a_histogram_of_nothing_is_refused(params, message, rng):
         ({"share": None}, r"share=None must lie between 0 and 1"),
         ({"noise_units": "x"}, r"noise_units='x' is unknown: use 'global' or 'std'"),
         ({"noise_units": ["std"]}, r"noise_units=\['std'\] is unknown"),
+        ({"quantile": 2}, r"quantile=2 is out of range: use a number from 0 to 1"),
+        ({"quantile": "a"}, r"quantile='a' is out of range"),
         ({"sampler": None}, r"sampler=None makes no points: name what is to be given as unlabeled, such as 'gaussian'"),
     ],
 )

@@ -12,6 +12,7 @@ from skrobust.attacks._plan import check_attack
 from skrobust.metrics._control import WITHOUT_RADIUS
 from skrobust.metrics._flags import gradient_share
 from skrobust.metrics._parameters import check_threat_model
+from skrobust.metrics._report import certified_distances, is_certified
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,12 +29,27 @@ class Attacked:
         How the rows were attacked: "white-box", "bridge", "black-box", several of them joined by "+", or "none".
     white_box : float
         Share of the attacked rows that were attacked along gradients.
+    radii : tuple of float
+    assessment : skrobust.attacks._assess.Assessment
+        Of one of the attacks.
     """
 
     clean: np.ndarray
     standing: np.ndarray
     route: str
     white_box: float
+    radii: tuple
+    assessment: object
+
+    def is_upper_bound(self):
+        """Return for each radius whether rows were attacked as a black box, and some that stand are not certified."""
+        if self.white_box == 1:
+            return [False] * len(self.radii)
+        certified = certified_distances(self.assessment)
+        if certified is None:
+            return [True] * len(self.radii)
+        pairs = zip(self.radii, self.standing, strict=True)
+        return [bool((stands != is_certified(certified, radius)).any()) for radius, stands in pairs]
 
 
 def named_attacks(attacks):
@@ -122,6 +138,8 @@ def attacked(estimator, X, y, pairs, *, threat_model, radii, random_state):
         standing=np.min(standing, axis=0),
         route="+".join(routes[routes != "none"]) or "none",
         white_box=min(map(gradient_share, results)),
+        radii=radii,
+        assessment=results[0],
     )
 
 

@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 from skrobust._version import __version__
 from skrobust.evaluation._attacked import named_attacks
 from skrobust.evaluation._models import check_is_dict, done_for_each
-from skrobust.evaluation._protocol import Judge, Splits, named_threats
+from skrobust.evaluation._protocol import Judge, Splits, check_scores, named_threats
 from skrobust.evaluation._runs import Runs, fingerprint
 from skrobust.evaluation._summary import summarize
 from skrobust.metrics._pandas import import_pandas
@@ -85,7 +85,7 @@ def compare_training(
         Processes, by joblib. The figures are those of one process, but for the seconds.
     path : str or Path, default=None
         File of JSON lines to which each run is added as it ends. Several processes may work on the same file with
-        different seeds. Runs that failed are tried again.
+        different seeds. Runs that failed are tried again, also with another estimator under their name.
     verbose : int, default=0
         1 shows a progress bar.
 
@@ -136,6 +136,7 @@ def compare_training(
     """
     pandas = import_pandas("compare_training")
     _check(estimators, n_seeds, n_attacked, baseline, random_state)
+    check_scores(scoring, next(iter(estimators.values())))
     seeds = range(random_state, random_state + n_seeds)
     splits = Splits.of(X, y, X_test, y_test, test_size, cv, seeds)
     judge = Judge(named_threats(threat_models), named_attacks(attacks), n_attacked, scoring)
@@ -233,7 +234,9 @@ def _key(record):
 
 def _known(runs, tasks):
     """Return the records of runs that have ended without an error, by their key."""
-    records, own = runs.records(), {task.key: task for task in tasks}
+    # A run that failed is tried again, also by an estimator that was mended.
+    records = [record for record in runs.records() if not record["error"]]
+    own = {task.key: task for task in tasks}
     for record in records:
         task = own.get(_key(record))
         if task is not None and record["estimator"] != fingerprint(task.estimator):
@@ -241,7 +244,7 @@ def _known(runs, tasks):
                 f"path={str(runs.path)!r} holds runs of another estimator under the name {task.name!r}: give another "
                 "path, or this one another name."
             )
-    return {_key(record): record for record in records if not record["error"]}
+    return {_key(record): record for record in records}
 
 
 def _table(pandas, records):

@@ -64,7 +64,8 @@ def robustness_curves(
         - n_rows: their number;
         - route: how the rows were attacked, "white-box", "bridge", "black-box", or several joined by "+"; "none" if
           none needed it;
-        - is_upper_bound: whether some were attacked as a black box, so that the figure is a loose upper bound.
+        - is_upper_bound: whether some were attacked as a black box, so that the figure is a loose upper bound,
+          unless every row that stands is certified.
 
     Raises
     ------
@@ -144,7 +145,7 @@ def _curve(model, X, y, name, pairs, threat_model, radii, random_state):
             "accuracy": float(stands.mean()),
             "n_rows": len(stands),
             "route": found.route,
-            "is_upper_bound": found.white_box < 1,
+            "is_upper_bound": is_upper_bound,
         }
-        for radius, stands in zip(radii, found.standing, strict=True)
+        for radius, stands, is_upper_bound in zip(radii, found.standing, found.is_upper_bound(), strict=True)
     ]

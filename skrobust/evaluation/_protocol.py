@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.metrics import check_scoring
@@ -134,6 +135,29 @@ class Judge:
         """Return what tells this way to judge from others."""
         parts = {"threat_models": self.threats, "attacks": self.attacks, "n_attacked": self.n_attacked}
         return {name: fingerprint(part) for name, part in {**parts, "scoring": self.scoring}.items()}
+
+
+def check_scores(scoring, estimator):
+    """Check that scikit-learn can score an estimator, which need not be fitted, by this; None is no scores."""
+    if scoring is None:
+        return
+    try:
+        check_scoring(estimator, scoring)
+        # Of a dict, scikit-learn looks at the names alone.
+        is_known = all(isinstance(one, str) or callable(one) for one in _listed(scoring))
+    except (TypeError, ValueError):
+        is_known = False
+    if not is_known:
+        raise ValueError(
+            f"scoring={scoring!r} is no scoring of scikit-learn: use names of sklearn.metrics.get_scorer_names() or "
+            "functions of a fitted estimator, X and y."
+        )
+
+
+def _listed(scoring):
+    if isinstance(scoring, Mapping):
+        return list(scoring.values())
+    return scoring if isinstance(scoring, list | tuple | set) else [scoring]
 
 
 def named_threats(threat_models):

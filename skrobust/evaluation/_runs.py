@@ -1,5 +1,6 @@
 """Runs that have ended, in a file of JSON lines that outlives the process, and what tells one protocol from another."""
 
+import copy
 import functools
 import hashlib
 import inspect
@@ -15,10 +16,13 @@ import joblib
 import numpy as np
 import torch
 from joblib.hashing import NumpyHasher
+from sklearn.neighbors import BallTree, KDTree
 
 from skrobust import _fingerprint
 
-TORCH = torch.nn.Module | torch.Tensor
+TORCH, NEIGHBORS = torch.nn.Module | torch.Tensor, KDTree | BallTree
+# They hold seconds, which differ from one training to the next.
+TIMED = {"cv_results_", "history_", "refit_time_"}
 
 
 def fingerprint(value):
@@ -28,7 +32,8 @@ def fingerprint(value):
     ----------
     value : object
         Parameters, estimators or data. Of functions and classes only the names count, which must be those of a module;
-        of objects with parameters only those that are not at their defaults; of networks the layers and the weights.
+        of objects with parameters only those that are not at their defaults, and what they learned where they are
+        fitted; of networks the layers and the weights.
 
     Returns
     -------
@@ -59,8 +64,22 @@ def _described(value):
     if isinstance(value, functools.partial):
         return ["partial", _described([value.func, value.args, value.keywords])]
     if hasattr(value, "get_params"):
-        return [_described(type(value)), _described(_changed_parameters(value))]
+        return [_described(part) for part in _estimator_parts(value)]
     return ["pickle", _hashed(value)]
+
+
+def _estimator_parts(value):
+    """Return the class of an object with parameters, what was changed of them, and what it learned if it is fitted."""
+    module = getattr(value, "__dict__", {}).get("module_")
+    if isinstance(module, torch.nn.Module):
+        # A net of skorch answers by its module; its callbacks and its optimizer are of its training.
+        return [type(value), copy.deepcopy(module).eval()]
+    return [type(value), _changed_parameters(value), *([_learned(value)] if _is_fitted(value) else [])]
+
+
+def _is_fitted(value):
+    is_estimator = hasattr(value, "get_params") and not isinstance(value, type)
+    return is_estimator and any(name[-1] == "_" != name[0] for name in getattr(value, "__dict__", {}))
 
 
 def _changed_parameters(value):
@@ -74,6 +93,23 @@ def _changed_parameters(value):
     }
 
 
+def _learned(value):
+    """Return what an estimator has beside its parameters, by name, as it is when it was saved and loaded.
+
+    Some keep the rows or trees by which they answer under private names. Arrays lie otherwise in memory once loaded.
+    """
+    aside = TIMED.union(value.get_params(deep=False))
+    attributes = {
+        name: attribute
+        for name, attribute in vars(value).items()
+        if name not in aside and not isinstance(attribute, _fingerprint.RANDOM)
+    }
+    try:
+        return pickle.loads(pickle.dumps(attributes))  # noqa: S301  of what this process has made itself
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise _unknowable(value) from error
+
+
 def _torch_text(value):
     """Return a text that is the same for equal tensors, and for networks of the same layers and weights."""
     if isinstance(value, torch.Tensor):
@@ -83,10 +119,17 @@ def _torch_text(value):
 
 
 class _Hasher(NumpyHasher):
-    """The hash of joblib, but for networks and tensors, which have another pickle each time."""
+    """The hash of joblib, but for what has another pickle each time: networks, tensors, and fitted estimators."""
 
     def save(self, obj):
-        super().save(_torch_text(obj) if isinstance(obj, TORCH) else obj)
+        if isinstance(obj, TORCH):
+            obj = _torch_text(obj)
+        elif _is_fitted(obj):
+            obj = _described(obj)
+        elif isinstance(obj, NEIGHBORS):
+            # Their pickle counts the questions that they were asked.
+            obj = [type(obj).__name__, *map(np.asarray, obj.get_arrays())]
+        super().save(obj)
 
 
 def _hashed(value):

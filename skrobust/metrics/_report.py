@@ -231,9 +231,15 @@ def wilson_interval(share, n):
 
 
 def _radii(eps_factors, threat_model):
-    factors = sorted({float(factor) for factor in eps_factors})
+    try:
+        factors = sorted({float(factor) for factor in eps_factors})
+    except (TypeError, ValueError):
+        factors = []
     if not factors or not factors[-1] > 0 or not 0 <= factors[0] <= factors[-1] < np.inf:
-        raise ValueError(f"eps_factors={eps_factors!r} must hold finite numbers, none negative and one positive.")
+        raise ValueError(
+            f"eps_factors={eps_factors!r} must hold finite numbers, none negative and one positive: give a sequence "
+            "such as (0, 0.5, 1)."
+        )
     unit = radius_of(threat_model)
     if not unit > 0:
         raise ValueError(f"eps={threat_model.eps!r} of the threat model allows no change: give a positive one.")
@@ -271,7 +277,7 @@ def _some_rows(n_rows, n_control, seed):
 def _report(result, control, flags, settings, seconds):
     ways, counts = np.unique(result.route[result.route != "none"], return_counts=True)
     route = {str(way): float(count / counts.sum()) for way, count in zip(ways, counts, strict=True)}
-    certified = _certified(result)
+    certified = certified_distances(result)
     summary = _summary(result, control, certified)
     is_exact = certified is not None and bool((summary["certified"] == summary["accuracy"]).all())
     settings = {
@@ -294,7 +300,7 @@ def _report(result, control, flags, settings, seconds):
     )
 
 
-def _certified(result):
+def certified_distances(result):
     """Return certified distances, or None; an attack that came nearer would prove one of the two wrong."""
     certified = result.certified()
     if certified is not None and (certified > result.distance * (1 + ROUNDING)).any():
@@ -304,6 +310,11 @@ def _certified(result):
             "adversarial row: report this as a bug of skrobust, with the estimator."
         )
     return certified
+
+
+def is_certified(certified, radius):
+    """Return which rows no attack within a radius can fool, by certified distances; those answered wrongly have 0."""
+    return (certified >= radius) & (certified > 0)
 
 
 def _stands(result, radius):
@@ -333,7 +344,7 @@ def _summary(result, control, certified):
     columns = {"accuracy": accuracy, "low": low, "high": high, "n": result.n}
     columns["n_fooled"] = np.rint(result.clean().sum() - stands.sum(axis=1)).astype(int)
     if certified is not None:
-        columns["certified"] = [((certified >= radius) & (certified > 0)).mean() for radius in radii]
+        columns["certified"] = [is_certified(certified, radius).mean() for radius in radii]
     summary = pandas.DataFrame(columns, index=pandas.Index(radii, name="eps"))
     for name in control.fooled:
         alone = dict(zip(control.radii, control.accuracy(name), strict=True))

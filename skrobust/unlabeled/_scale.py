@@ -6,6 +6,7 @@ from numbers import Real
 import numpy as np
 import torch
 
+from skrobust.adversary._checks import check_number
 from skrobust.data import widest_float
 from skrobust.unlabeled._distances import QUERIES_AT_A_TIME, distances, random_rows, rows_at
 from skrobust.unlabeled._resolve import resolve_sampler
@@ -138,6 +139,7 @@ def off_support_scale(
         raise ValueError(f"share={share!r} must lie between 0 and 1, both excluded: use a number such as 0.5.")
     if noise_units not in NOISE_UNITS:
         raise ValueError(f"noise_units={noise_units!r} is unknown: use 'global' or 'std', as in the classifier.")
+    check_number("quantile", quantile, largest=1)
     if sampler is None:
         raise ValueError("sampler=None makes no points: name what is to be given as unlabeled, such as 'gaussian'.")
     X, rng = np.asarray(X), np.random.default_rng(random_state)
