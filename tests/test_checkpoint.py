@@ -16,9 +16,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import make_blobs
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KernelDensity
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 
@@ -732,6 +734,16 @@ def test_descriptions_have_no_addresses_and_tell_values_apart():
     assert len({described(value) for value in values}) == len(values)
     assert described(nn.Linear(2, 3)) == described(nn.Linear(2, 3)), "not of weights that every process draws anew"
     assert described((1, 2)) == described([1, 2])
+
+
+@pytest.mark.parametrize("generator", [KernelDensity(), GaussianMixture(random_state=0)], ids=repr)
+def test_a_fitted_generator_is_told_by_what_it_learned(generator):
+    rows = np.random.default_rng(0).normal(size=(30, 2))
+    own, other = clone(generator).fit(rows), clone(generator).fit(2 * rows)
+    description = described(own)
+    assert description != described(other)
+    own.score_samples(rows)  # a tree of neighbors counts how often it is asked
+    assert description == described(own) == described(pickle.loads(pickle.dumps(own)))
 
 
 class Spoken(nn.Linear):
