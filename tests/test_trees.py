@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits, load_iris
@@ -26,6 +27,7 @@ from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 from test_black_box import attacked, pursuit_of, robust
 
 from skrobust import ThreatModel
+from skrobust.attacks._certified import certified_distance
 from skrobust.attacks._search import noise
 from skrobust.attacks._segment import nearest_other
 from skrobust.attacks._splits import splits_of
@@ -135,6 +137,75 @@ def test_a_tree_is_attacked_exactly_under_constraints(norm):
     searched = attacked(split_search, pursuit_of(clf, X, y, threat_model), np.inf).distance
     assert (searched >= exact).all()
     np.testing.assert_allclose(searched, exact)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"immutable": [1]},
+        {"direction": {1: "down"}},
+        {"direction": {0: "up"}},
+        {"direction": {2: "up"}},
+        {"units": [1, 0, 1, 1]},
+        {"units": [1, 2, 0.5, 1], "direction": {1: "down"}},
+        {"bounds": ([0, 0, 0, -9], [1, 0, 1, 9])},
+    ],
+    ids=str,
+)
+def test_categories_that_a_tree_does_not_ask_about_may_be_closed(norm, held):
+    rng = np.random.default_rng(0)
+    X = np.hstack([np.eye(3)[rng.integers(3, size=300)], rng.integers(-2, 3, size=(300, 1))])
+    clf = DecisionTreeClassifier(max_depth=3, random_state=0).fit(X, (X[:, 0] == 1) ^ (X[:, 3] > 1))
+    assert set(clf.tree_.feature[clf.tree_.feature >= 0]) == {0, 3}
+    X = X[X[:, 1] == 0] if "bounds" in held else X
+    threat_model = ThreatModel(norm=norm, one_hot_groups=[[0, 1, 2]], integer=[3], **held)
+    pursuit = pursuit_of(clf, X, clf.predict(X), threat_model)
+    everything = np.array([[*c, x] for c in np.eye(3) for x in range(-9, 10)])
+    expected = []
+    for row, answer in enumerate(pursuit.original.answers):
+        budget = pursuit.budget.take(np.full(len(everything), row))
+        is_other = budget.respects(everything) & (clf.predict(everything) != answer)
+        expected.append(budget.distance(everything)[is_other].min(initial=np.inf))
+    bound = certified_distance(clf, X, pursuit.budget, pursuit.codes)
+    np.testing.assert_allclose(attacked(decision_tree, pursuit).distance, expected)
+    np.testing.assert_allclose(bound, expected, rtol=3e-6)
+
+
+@pytest.mark.parametrize("clf", [TREE, ENSEMBLES[0], ENSEMBLES[-1]], ids=lambda clf: type(clf).__name__)
+@pytest.mark.parametrize(("attack", "params"), [(decision_tree, {}), (split_search, {"max_queries": 100})])
+def test_trees_find_columns_by_their_names(iris, clf, attack, params):
+    frame = pd.DataFrame(iris[0], columns=list("abcd"))
+    pipe = make_pipeline(ColumnTransformer([("picked", "passthrough", ["c", "a", "d"])]), clf).fit(frame, iris[1])
+    few, y = frame[60::4], iris[1][60::4]
+    same, *others = (
+        robust(attacked(attack, pursuit_of(pipe, X, y, ThreatModel(0.8)), **params))
+        for X in (few, few[list("dcba")], few.assign(extra=0.0)[["extra", *"badc"]])
+    )
+    np.testing.assert_allclose(others, same, atol=0.1)
+
+
+def test_a_vote_hands_the_frame_on_to_trees_that_pick_columns(iris):
+    frame = pd.DataFrame(iris[0], columns=list("abcd"))
+    member = make_pipeline(ColumnTransformer([("picked", "passthrough", ["c", "d"])]), TREE)
+    clf = VotingClassifier([("tree", member)]).fit(frame, iris[1])
+    assert set(splits_of(clf, 4, names=list("dcba")).feature) == {0, 1}
+
+
+def test_features_are_counted_behind_a_step_that_does_not_say(iris):
+    clf = make_pipeline("passthrough", SelectKBest(k=2), TREE).fit(*iris)
+    assert is_single_tree(clf)
+    assert len(thresholds(clf)) == 4
+
+
+def test_of_two_clips_that_do_not_meet_the_last_decides():
+    inner = MinMaxScaler((-3, -2), clip=True).fit([[0.0], [1.0]])
+    outer = MinMaxScaler((0, 1), clip=True).fit([[0.0], [1.0]])
+    tree = DecisionTreeClassifier().fit([[-2.0], [0.0]], [0, 1])
+    pipe = make_pipeline(inner, outer, tree)
+    pursuit = attacked(decision_tree, pursuit_of(pipe, np.zeros((1, 1)), [1], ThreatModel()))
+    assert np.isinf(pursuit.distance).all()
+    assert np.isinf(certified_distance(pipe, np.zeros((1, 1)), pursuit.budget, pursuit.codes)).all()
 
 
 @pytest.mark.parametrize("clf", ENSEMBLES, ids=lambda clf: type(clf).__name__)

@@ -206,8 +206,8 @@ class Assessment:
 
     def certified(self):
         """Return distances within which no attack can succeed, or None where no bound is known."""
-        pursuit = self.pursuit
-        bound = certified_distance(pursuit.original.estimator, pursuit.original.rows, pursuit.budget, pursuit.codes)
+        pursuit, original = self.pursuit, self.pursuit.original
+        bound = certified_distance(original.estimator, original.rows, pursuit.budget, pursuit.codes, original.columns)
         return None if bound is None else np.where(self.answers == self.y, bound, 0.0)
 
 

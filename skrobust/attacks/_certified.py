@@ -13,8 +13,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from skrobust.attacks._axes import front_of
-from skrobust.attacks._leaves import leaves_of
+from skrobust.attacks._axes import answers_as_sklearn, front_of
+from skrobust.attacks._leaves import is_tree, leaves_behind
 
 DUAL = {np.inf: 1, 2.0: 2, 1.0: np.inf}
 # Relative allowance for rounding, of the sums that a classifier computes.
@@ -26,7 +26,7 @@ N_OWN = 8
 CHUNK_NUMBERS = 2**21
 
 
-def certified_distance(estimator, X, budget, codes):
+def certified_distance(estimator, X, budget, codes, names=None):
     """Return lower bounds of the distances to the nearest adversarial rows.
 
     Parameters
@@ -38,39 +38,41 @@ def certified_distance(estimator, X, budget, codes):
         Of these rows. Bounds and other constraints only keep an attacker from more.
     codes : ndarray of shape (n,), int
         Classes of the rows, as indices into the classes of the estimator.
+    names : sequence of str or None, default=None
+        Columns of X, if the estimator is asked about a frame.
 
     Returns
     -------
     distance : ndarray of shape (n,) or None
         In the norm and units of the threat model; 0 where nothing is certain, inf where nothing can be changed that
-        matters. None if no bound is known for such an estimator.
+        matters. None if no bound is known for such an estimator, as of a subclass that answers in its own way.
     """
-    axes, classifier = front_of(estimator, X.shape[1])
-    if axes is None or not axes.is_known:
+    axes, classifier = front_of(estimator, X.shape[1], names)
+    if axes is None or not axes.is_known or not answers_as_sklearn(classifier):
         return None
-    bound = _bound(classifier, estimator, axes, budget, codes)
+    bound = _bound(classifier, axes, budget, codes)
     return None if bound is None else np.maximum(bound, 0) * (1 - SHARE_GIVEN_UP)
 
 
 @functools.singledispatch
-def _bound(classifier, estimator, axes, budget, codes):
+def _bound(classifier, axes, budget, codes):
     return None
 
 
 @_bound.register
-def _(classifier: DecisionTreeClassifier, estimator, axes, budget, codes):
+def _(classifier: DecisionTreeClassifier, axes, budget, codes):
     """Return the distance of the nearest leaf of another class: exact."""
-    leaves = leaves_of(estimator, budget.rows.shape[1], budget.rows.dtype.type, is_outer=True)
-    if leaves is None:
+    if not is_tree(classifier):
         return None
+    leaves = leaves_behind(axes, classifier, budget.rows.dtype.type, is_outer=True)
     distance = leaves.distances(budget.at(np.inf), codes).min(axis=1, initial=np.inf)
-    return _where_answered(estimator, budget, codes, distance)
+    return _where_answered(leaves, budget, codes, distance)
 
 
 @_bound.register(LinearClassifierMixin)
 @_bound.register(LinearDiscriminantAnalysis)
 @_bound.register(SVC)
-def _(classifier, estimator, axes, budget, codes):
+def _(classifier, axes, budget, codes):
     """Return the distance of the nearest hyperplane between the class and another: exact without bounds."""
     if axes.is_clipped or not _is_linear(classifier):
         return None
@@ -78,12 +80,12 @@ def _(classifier, estimator, axes, budget, codes):
     raw_weights = np.zeros((len(weights), budget.rows.shape[1]))
     np.add.at(raw_weights.T, axes.source, (weights * axes.slope).T)
     raw_offsets = offsets + weights @ axes.offset
-    sizes = np.abs(offsets) + np.abs(weights * axes.offset).sum(axis=1)
+    sizes = np.abs(offsets) + np.abs(weights) @ axes.size
     return _to_hyperplanes(raw_weights, raw_offsets, sizes, budget, codes)
 
 
 @_bound.register
-def _(classifier: KNeighborsClassifier, estimator, axes, budget, codes):
+def _(classifier: KNeighborsClassifier, axes, budget, codes):
     """Return the distance of the nearest point that is nearer to a row of another class than to some of its own."""
     if axes.is_clipped or not _is_nearest_neighbor(classifier):
         return None
@@ -100,9 +102,8 @@ def _(classifier: KNeighborsClassifier, estimator, axes, budget, codes):
     return bound / _group_factor(budget)
 
 
-def _where_answered(estimator, budget, codes, distance):
+def _where_answered(leaves, budget, codes, distance):
     """Return distances, 0 for rows that are answered otherwise; a tree alone says nothing of the row's own side."""
-    leaves = leaves_of(estimator, budget.rows.shape[1], budget.rows.dtype.type, is_outer=True)
     own = budget.rows[:, leaves.features].astype(np.float64)
     is_other = np.zeros(len(own), dtype=bool)
     for low, high, code in zip(leaves.low, leaves.high, leaves.codes, strict=True):
@@ -150,7 +151,9 @@ def _group_factor(budget):
 
 def _is_nearest_neighbor(classifier):
     is_euclidean = classifier.effective_metric_ == "euclidean" and isinstance(classifier._fit_X, np.ndarray)
-    return classifier.n_neighbors == 1 and is_euclidean and not classifier.outputs_2d_
+    # A function may give the one neighbor no weight.
+    is_counted = not callable(classifier.weights)
+    return classifier.n_neighbors == 1 and is_euclidean and is_counted and not classifier.outputs_2d_
 
 
 def to_bisectors(rows, own, others, units, norm, rounding):

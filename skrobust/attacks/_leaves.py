@@ -3,9 +3,9 @@
 import dataclasses
 
 import numpy as np
-from sklearn.tree import BaseDecisionTree, DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier
 
-from skrobust.attacks._axes import front_of
+from skrobust.attacks._axes import answers_as_sklearn, front_of
 from skrobust.attacks._splits import N_LAST_PLACES, around_float32, rounded_apart
 
 # Numbers in the arrays of rows by leaves by features that are held at a time.
@@ -49,8 +49,8 @@ class Leaves:
         for start in range(0, len(budget), size):
             part = slice(start, start + size)
             inner = budget.take(np.arange(len(budget))[part])
-            _, size = self._nearest(inner, self.low[np.newaxis], self.high[np.newaxis])
-            found[part] = np.linalg.norm(size, ord=budget.norm, axis=-1)
+            _, change = self._nearest(inner, self.low[np.newaxis], self.high[np.newaxis])
+            found[part] = np.linalg.norm(change, ord=budget.norm, axis=-1)
         found[self.codes == codes[:, np.newaxis]] = np.inf
         return found
 
@@ -75,7 +75,8 @@ class Leaves:
             if len(open_ones) and len(open_ones) < len(group):
                 n_known = moved[:, np.intersect1d(group, self.features)].sum(axis=1)
                 moved[n_known == 1, open_ones[:, np.newaxis]] = 0
-                moved[moved[:, group].sum(axis=1) == 0, _cheapest(budget, open_ones)] = 1
+                lacks = np.flatnonzero(moved[:, group].sum(axis=1) == 0)
+                moved[lacks, open_ones[_flip_costs(budget, group, open_ones)[lacks].argmin(axis=1)]] = 1
         return moved
 
     def _nearest(self, budget, low, high):
@@ -103,36 +104,35 @@ class Leaves:
 
     def _category(self, budget, group, known, low, high, own):
         """Return the values of a group that make up the cheapest category that leaves allow, and what it costs."""
-        categories, open_ones = list(np.eye(len(known))), np.setdiff1d(group, self.features)
+        categories, open_ones = np.eye(len(known)), np.setdiff1d(group, self.features)
+        costs = _flip_costs(budget, group, self.features[known])
         if len(open_ones):
-            categories.append(np.zeros(len(known)))
+            # Whichever of those that the tree does not ask about.
+            categories = np.vstack([categories, np.zeros(len(known))])
+            costs = np.column_stack([costs, _flip_costs(budget, group, open_ones).min(axis=1)])
         low, high, own = low[..., known], high[..., known], own[..., known]
         shape = np.broadcast_shapes(low.shape, own.shape)
         values, best = np.broadcast_to(own, shape).copy(), np.full(shape[:-1], np.inf)
-        for k, category in enumerate(categories):
-            feature = self.features[known[k]] if k < len(known) else _cheapest(budget, open_ones)
+        for category, flip in zip(categories, costs.T, strict=True):
             is_own = (own == category).all(axis=-1)
             fits = ((low <= category) & (category <= high)).all(axis=-1)
-            cost = np.where(fits, np.where(is_own, 0.0, self._flip_cost(budget, group, feature)), np.inf)
+            cost = np.where(fits, np.where(is_own, 0.0, flip[:, np.newaxis]), np.inf)
             values = np.where((cost < best)[..., np.newaxis], category, values)
             best = np.minimum(cost, best)
         return values, best
 
-    @staticmethod
-    def _flip_cost(budget, group, feature):
-        """Return what it costs each row to take the category of a feature, of shape (n, 1)."""
-        with np.errstate(divide="ignore"):
-            cost = 1 / budget.scale
-        is_open = (budget.low[:, [feature]] <= 1) & (budget.high[:, [feature]] >= 1)
-        left = (budget.rows[:, group] * np.where(np.isfinite(cost[group]), cost[group], 1e300)).sum(axis=1)
-        return np.where(is_open, np.maximum(left[:, np.newaxis], cost[feature]), np.inf)
+
+def _flip_costs(budget, group, members):
+    """Return what it costs each row to take the categories of members of a group; inf where it may not."""
+    with np.errstate(divide="ignore"):
+        cost = 1 / budget.scale
+    is_own = budget.rows[:, group] == 1
+    left = np.where(is_own & (budget.low[:, group] > 0), np.inf, np.where(is_own, cost[group], 0.0)).max(axis=1)
+    is_open = (budget.low[:, members] <= 1) & (budget.high[:, members] >= 1)
+    return np.where(is_open, np.maximum(left[:, np.newaxis], cost[members]), np.inf)
 
 
-def _cheapest(budget, features):
-    return features[budget.scale[features].argmax()]
-
-
-def leaves_of(estimator, n_features, dtype=np.float64, *, is_outer=False):
+def leaves_of(estimator, n_features, dtype=np.float64, names=None):
     """Return the leaves of a single decision tree, perhaps behind scalers, or None if the estimator is something else.
 
     Parameters
@@ -141,16 +141,35 @@ def leaves_of(estimator, n_features, dtype=np.float64, *, is_outer=False):
     n_features : int
     dtype : numpy dtype, default=numpy.float64
         Of the rows.
-    is_outer : bool, default=False
-        Whether boxes are too large, by what rounding may do, rather than too small.
+    names : sequence of str or None, default=None
+        Columns of the rows, if the estimator is asked about a frame.
 
     Returns
     -------
     leaves : Leaves or None
     """
-    axes, tree = front_of(estimator, n_features)
-    if not is_tree(tree) or axes is None or not axes.is_known:
-        return None
+    axes, tree = front_of(estimator, n_features, names)
+    is_known = is_tree(tree) and axes is not None and axes.is_known
+    return leaves_behind(axes, tree, dtype, is_outer=False) if is_known else None
+
+
+def leaves_behind(axes, tree, dtype, *, is_outer):
+    """Return the leaves of a single decision tree in raw units.
+
+    Parameters
+    ----------
+    axes : Axes
+        Of the inputs of the tree, all raw features.
+    tree : DecisionTreeClassifier
+    dtype : numpy dtype
+        Of the rows.
+    is_outer : bool
+        Whether boxes are too large, by what rounding may do, rather than too small.
+
+    Returns
+    -------
+    leaves : Leaves
+    """
     inputs = np.unique(tree.tree_.feature[tree.tree_.feature >= 0])
     low, high, leaf = _boxes(tree.tree_, inputs, axes, dtype, is_outer)
     features = np.unique(axes.source[inputs])
@@ -166,11 +185,9 @@ def leaves_of(estimator, n_features, dtype=np.float64, *, is_outer=False):
 
 
 def is_tree(classifier):
-    """Return whether a classifier is a single decision tree with a single output."""
+    """Return whether a classifier is a single decision tree with a single output, which its leaves answer."""
     return (
-        isinstance(classifier, BaseDecisionTree)
-        and isinstance(classifier, DecisionTreeClassifier)
-        and (classifier.n_outputs_ == 1)
+        isinstance(classifier, DecisionTreeClassifier) and classifier.n_outputs_ == 1 and answers_as_sklearn(classifier)
     )
 
 

@@ -51,7 +51,7 @@ class Splits:
         return dataclasses.replace(self, feature=np.asarray(features)[self.feature])
 
 
-def splits_of(estimator, n_features, dtype=np.float64):
+def splits_of(estimator, n_features, dtype=np.float64, names=None):
     """Return the splits of the trees inside an estimator, in raw units, or None if there are no trees.
 
     Parameters
@@ -60,15 +60,17 @@ def splits_of(estimator, n_features, dtype=np.float64):
     n_features : int
     dtype : numpy dtype, default=numpy.float64
         Of the rows: values are such that this type tells them apart.
+    names : sequence of str or None, default=None
+        Columns of the rows, if the estimator is asked about a frame.
 
     Returns
     -------
     splits : Splits or None
     """
-    axes, classifier = front_of(estimator, n_features)
+    axes, classifier = front_of(estimator, n_features, names)
     if axes is None:
         return None
-    own = _own_splits(classifier, len(axes.source))
+    own = _own_splits(classifier, len(axes.source), axes.names)
     return None if own is None else _in_raw_units(own, axes, dtype)
 
 
@@ -101,13 +103,13 @@ def around_float32(threshold):
 
 
 @functools.singledispatch
-def _own_splits(classifier, n_features):
+def _own_splits(classifier, n_features, names):
     """Return the splits of a classifier in the units of its own input, or None."""
     return None
 
 
 @_own_splits.register
-def _(classifier: BaseDecisionTree, n_features):
+def _(classifier: BaseDecisionTree, n_features, names):
     is_split = classifier.tree_.feature >= 0
     below, above = around_float32(classifier.tree_.threshold[is_split])
     return Splits(classifier.tree_.feature[is_split], below, above)
@@ -117,26 +119,26 @@ def _(classifier: BaseDecisionTree, n_features):
 @_own_splits.register(AdaBoostClassifier)
 @_own_splits.register(VotingClassifier)
 @_own_splits.register(StackingClassifier)
-def _(classifier, n_features):
-    # A member may be a Pipeline itself.
+def _(classifier, n_features, names):
+    # A member may be a Pipeline itself, and is given the frame where the ensemble is.
     members = [member for member in classifier.estimators_ if not isinstance(member, str)]
-    return Splits.joined(splits_of(member, n_features) for member in members)
+    return Splits.joined(splits_of(member, n_features, names=names) for member in members)
 
 
 @_own_splits.register
-def _(classifier: GradientBoostingClassifier, n_features):
-    return Splits.joined(_own_splits(tree, n_features) for tree in classifier.estimators_.ravel())
+def _(classifier: GradientBoostingClassifier, n_features, names):
+    return Splits.joined(_own_splits(tree, n_features, None) for tree in classifier.estimators_.ravel())
 
 
 @_own_splits.register
-def _(classifier: BaggingClassifier, n_features):
+def _(classifier: BaggingClassifier, n_features, names):
     parts = zip(classifier.estimators_, classifier.estimators_features_, strict=True)
     found = ((splits_of(member, len(features)), features) for member, features in parts)
     return Splits.joined(splits.renamed(features) for splits, features in found if splits is not None)
 
 
 @_own_splits.register
-def _(classifier: HistGradientBoostingClassifier, n_features):
+def _(classifier: HistGradientBoostingClassifier, n_features, names):
     if classifier._preprocessor is not None:
         # Categories stand first there, in another order of columns.
         return None

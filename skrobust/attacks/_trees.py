@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from skrobust.attacks._axes import front_of
+from skrobust.attacks._axes import front_of, unwrapped
 from skrobust.attacks._leaves import is_tree, leaves_of
 from skrobust.attacks._search import approaches, chunks, share_at, space_around
 from skrobust.attacks._splits import splits_of
@@ -67,8 +67,8 @@ def decision_tree(pursuit, index, radius, rng):
     rng : numpy.random.Generator
         Not used.
     """
-    rows = pursuit.original.rows
-    leaves = leaves_of(pursuit.original.estimator, rows.shape[1], rows.dtype.type)
+    original, rows = pursuit.original, pursuit.original.rows
+    leaves = leaves_of(original.estimator, rows.shape[1], rows.dtype.type, original.columns)
     if leaves is None:
         return
     for part in chunks(index, max(rows.shape[1], len(leaves.codes))):
@@ -95,8 +95,8 @@ def split_search(pursuit, index, radius, rng, *, max_queries=3000):
     max_queries : int, default=3000
         Questions asked about each row, at most.
     """
-    rows = pursuit.original.rows
-    splits = splits_of(pursuit.original.estimator, rows.shape[1], rows.dtype.type)
+    original, rows = pursuit.original, pursuit.original.rows
+    splits = splits_of(original.estimator, rows.shape[1], rows.dtype.type, original.columns)
     if splits is None:
         return
     before = pursuit.distance.copy()
@@ -287,8 +287,6 @@ def _within_goal(space, moved, is_new, rng):
 
 def _n_features(estimator):
     """Return the number of features of raw rows, or None if the estimator does not say."""
-    n_features = getattr(estimator, "n_features_in_", None)
-    if n_features is None:
-        axes, classifier = front_of(estimator, 0)
-        n_features = getattr(classifier, "n_features_in_", None) if axes is not None else None
-    return n_features
+    # A first step such as "passthrough" says nothing, nor does its Pipeline; the next one has all features still.
+    parts = [estimator, *(step for _, step in getattr(unwrapped(estimator), "steps", ()))]
+    return next((part.n_features_in_ for part in parts if hasattr(part, "n_features_in_")), None)
