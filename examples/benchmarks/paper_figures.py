@@ -17,16 +17,19 @@ from scipy.stats import binomtest
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/user_guide/paper_figures.inc"
 TUNING = "paper_mnist_tuning_runs.csv"
+# Digits behind the point of what is no share or distance.
+DIGITS = {"epochs": 0, "fit_cpu_seconds": 0, "attack_seconds": 0}
 NOT_MEASURED = "Not measured yet: {}.\n"
 
 
 def estimated(cell, method, measure, digits=3):
-    """Return the mean over seeds and half the width of its interval; nothing if it was not measured."""
+    """Return the mean over seeds and half the width of its interval, if they differ; nothing if it was not measured."""
+    digits = DIGITS.get(measure, digits)
     mean, half_width = cell.mean(method, measure), cell.half_width(method, measure)
     if math.isinf(mean):
         return f"over {MAX_DISTANCE:g}"
     text = number(mean, digits)
-    return text if math.isnan(half_width) else f"{text} ± {number(half_width, digits)}"
+    return f"{text} ± {number(half_width, digits)}" if half_width > 0 else text
 
 
 def conditions(cell):
@@ -91,12 +94,12 @@ def worst_case(found):
 
 def equal_seconds(found):
     """Give the trainings that had as many seconds as the reference."""
-    columns = {"epochs": "epochs", "clean": "clean"} | THREATS
+    columns = {"epochs": "epochs", "fit_cpu_seconds": "seconds", "clean": "clean"} | THREATS
 
     def table(cell):
         methods = cell.methods(at_equal_seconds=True)
         if not methods:
-            return NOT_MEASURED.format("trainings at equal seconds")
+            return NOT_MEASURED.format(f"trainings at equal seconds on {cell.n_train:,} images")
         methods = [REFERENCE, *methods] if REFERENCE in cell.methods() else methods
         return cell_table(cell, f"As many seconds as {REFERENCE}", columns, methods=methods)
 
@@ -106,7 +109,7 @@ def equal_seconds(found):
 def seconds(found):
     """Give what the trainings cost."""
     columns = {"epochs": "epochs", "fit_cpu_seconds": "seconds of training", "attack_seconds": "seconds of attacks"}
-    return _by_size(found, lambda cell: cell_table(cell, "What it cost", columns, digits=0))
+    return _by_size(found, lambda cell: cell_table(cell, "What it cost", columns))
 
 
 def distances(found):
