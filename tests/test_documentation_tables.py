@@ -156,9 +156,9 @@ def test_the_page_on_the_hypothesis_says_joined_training_stands_best():
     assert set(best) == {"fgsm + jacobian", "fgsm + smoothness"}
 
 
-def test_the_page_on_the_hypothesis_says_what_fewer_rows_do():
-    def distance(n_train):
-        _, rows = benchmark_table.read(f"paper_mnist_{n_train}_runs.csv")
+def test_the_page_on_the_hypothesis_says_what_fewer_rows_and_more_pixels_do():
+    def distance(data):
+        _, rows = benchmark_table.read(f"paper_mnist_{data}_runs.csv")
         plain = [row for row in rows if row["model"] == "plain"]
         names = ("l2_distance_mean", "clean", "data_scale")
         mean, right, scale = ([float(row[name]) for row in plain] for name in names)
@@ -166,3 +166,4 @@ def test_the_page_on_the_hypothesis_says_what_fewer_rows_do():
 
     assert distance(1_000) == pytest.approx(distance(10_000), rel=0.03)
     assert distance(60_000) < 0.95 * distance(10_000)
+    assert max(distance("10000_14px"), distance("10000_20px")) < 0.95 * distance(10_000)
