@@ -86,13 +86,13 @@ def described(value, within=()):
 
 def _attributes(value):
     """Return the attributes of an object that tell what it is; of an estimator the parameters and what it learned."""
-    attributes = getattr(value, "__dict__", None) or _compiled_state(value)
+    attributes = getattr(value, "__dict__", None) or compiled_state(value)
     if not hasattr(value, "get_params") or isinstance(value, type):
         return attributes
     return value.get_params(deep=False) | {name: attributes[name] for name in attributes if name[-1] == "_" != name[0]}
 
 
-def _compiled_state(value):
+def compiled_state(value):
     """Return what an object without attributes would save, such as a tree of scikit-learn."""
     if hasattr(value, "get_arrays"):  # of a tree of neighbors, which would also save how often it was asked
         return list(map(np.asarray, value.get_arrays()))

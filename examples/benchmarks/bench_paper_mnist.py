@@ -8,7 +8,7 @@ thread.
 
     python examples/benchmarks/bench_paper_mnist.py --data mnist.npz --tune
     python examples/benchmarks/bench_paper_mnist.py --data mnist.npz --foreign cifar10.npz --seeds 0
-    python examples/benchmarks/bench_paper_mnist.py --data mnist.npz --seeds 0 --n-train 60000 --methods smoothness
+    python examples/benchmarks/bench_paper_mnist.py --data mnist.npz --foreign cifar10.npz --seeds 0 --n-train 60000
 
 Each method has one knob. Tuning trains on 8,000 of the training images and judges by the next 2,000, of which some are
 attacked: of the values within two points of the best clean accuracy, that with the largest union in the worst case
@@ -16,8 +16,9 @@ wins. PGD-20 stands beside it in the table; it flatters one-step trainings. Tuni
 from which the rows at equal seconds get their epochs. Without tuning the first value of a knob is taken.
 
 Runs that have ended are in a file of JSON lines, one for each size of the training set and of the images; what is in
-it is not run again. Several processes may work on different seeds or methods at the same time. Does vulnerability grow
-as there are fewer rows or more pixels? --n-train and --side ask that, with --steps for the same number of updates.
+it is not run again; a file keeps to one protocol, with --foreign or without. Several processes may work on different
+seeds or methods at the same time. Does vulnerability grow as there are fewer rows or more pixels? --n-train and --side
+ask that, with --steps for the same number of updates.
 --margins trains nothing: it says between which bounds the margins of the 1-nearest-neighbor rule lie on these rows.
 """
 

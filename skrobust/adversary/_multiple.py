@@ -48,18 +48,7 @@ class MultiplePerturbations(Averaged):
         self.strategy = strategy
         self.weight = weight
 
-    def check(self, n_features):
-        """Check the parameters, and those of the adversaries.
-
-        Parameters
-        ----------
-        n_features : int
-
-        Raises
-        ------
-        ValueError
-            If a parameter is wrong; the message names the parameter, the value and the remedy.
-        """
+    def _check_own(self, n_features):
         if not isinstance(self.adversaries, (list, tuple)) or not self.adversaries or None in self.adversaries:
             raise ValueError(
                 f"adversaries={self.adversaries!r} is no list of adversaries: use one such as "
@@ -67,7 +56,6 @@ class MultiplePerturbations(Averaged):
             )
         if self.strategy not in STRATEGIES:
             raise ValueError(f"strategy={self.strategy!r} is unknown: use one of {STRATEGIES}.")
-        self._check_rest()
         for adversary in self._members():
             if hasattr(adversary, "check"):
                 adversary.check(n_features)

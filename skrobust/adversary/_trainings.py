@@ -17,6 +17,21 @@ NORMS = (math.inf, 2)
 class Averaged(BaseEstimator):
     """A loss that is the average, by a weight, of those of the clean and of the perturbed rows."""
 
+    def check(self, n_features):
+        """Check the parameters.
+
+        Parameters
+        ----------
+        n_features : int
+
+        Raises
+        ------
+        ValueError
+            If a parameter is wrong; the message names the parameter, the value and the remedy.
+        """
+        self._check_own(n_features)
+        self._check_rest()
+
     def _check_rest(self):
         check_number("weight", self.weight, largest=1)
 
@@ -37,25 +52,13 @@ class Averaged(BaseEstimator):
 class _Adversary(Averaged):
     """What those with one ball share: it and its checks. Subclasses say where they start and what they raise."""
 
-    def check(self, n_features):
-        """Check the parameters.
-
-        Parameters
-        ----------
-        n_features : int
-
-        Raises
-        ------
-        ValueError
-            If a parameter is wrong; the message names the parameter, the value and the remedy.
-        """
+    def _check_own(self, n_features):
         if self.norm not in NORMS:
             raise ValueError(f"norm={self.norm!r} is no norm of {type(self).__name__}: use inf or 2.")
         check_lengths("eps", self.eps, n_features)
         if self.eps_step is not None:
             check_lengths("eps_step", self.eps_step, n_features)
         check_bounds(self.clip_values, n_features)
-        self._check_rest()
 
     def perturb(self, outputs, X, y, generator):
         """Return rows near X that are answered badly (see the head of this module)."""

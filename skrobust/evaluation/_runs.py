@@ -127,8 +127,7 @@ class _Hasher(NumpyHasher):
         elif _is_fitted(obj):
             obj = _described(obj)
         elif isinstance(obj, NEIGHBORS):
-            # Their pickle counts the questions that they were asked.
-            obj = [type(obj).__name__, *map(np.asarray, obj.get_arrays())]
+            obj = [type(obj).__name__, *_fingerprint.compiled_state(obj)]
         super().save(obj)
 
 
