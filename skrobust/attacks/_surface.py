@@ -16,7 +16,7 @@ class Surface:
     Parameters
     ----------
     module : torch.nn.Module
-        Maps float64 rows to logits; nobody else's, since its memory is laid out anew.
+        Maps float64 rows to logits.
 
     Attributes
     ----------
@@ -24,8 +24,7 @@ class Surface:
     """
 
     def __init__(self, module):
-        # Convolutions on a CPU take a third less time with the channels last; nothing else has four dimensions.
-        self.module = module.to(memory_format=torch.channels_last)
+        self.module = module
         self.device = device_of(module)
 
     def logits(self, rows):

@@ -55,8 +55,11 @@ def _forward(layer, labeled, X):
         _check_has_variance(X, len(X) if labeled.n is None else min(labeled.n, len(X)))
     if not layer.training or labeled.n is None or labeled.n >= len(X):
         return type(layer).forward(layer, X)
-    head = type(layer).forward(layer, X[: labeled.n])
-    return torch.cat([head, _normalized_tail(layer, X, labeled.n).to(head.dtype)])
+    with torch.no_grad():
+        type(layer).forward(layer, X[: labeled.n])  # for the running statistics, by the layer's own rules
+    # A compiler makes one kernel of a formula, but none of a function with a gradient of its own.
+    normalized = _by_formula if torch.compiler.is_compiling() else NormalizedByHead.apply
+    return normalized(X, layer.weight, layer.bias, layer.eps, labeled.n)
 
 
 def _check_has_variance(X, n_labeled):
@@ -69,16 +72,66 @@ def _check_has_variance(X, n_labeled):
         )
 
 
-def _normalized_tail(layer, X, n_labeled):
-    """Return the rows behind the labeled ones, normalized by the statistics of these."""
+class NormalizedByHead(torch.autograd.Function):
+    """The rows of a batch, normalized by the mean and the variance of the first n, scaled and shifted.
+
+    torch's kernel for networks that predict does this in one pass over the rows, and their gradient in another, but
+    takes the statistics for constants: what the first rows owe to them is added. Gradients that are to have gradients
+    themselves go by the formula.
+    """
+
+    @staticmethod
+    def forward(ctx, X, weight, bias, eps, n):
+        """Return the normalized rows."""
+        _, mean, inverse = torch.native_batch_norm(_precise(X[:n]), None, None, None, None, True, 0.0, eps)
+        ctx.eps, ctx.n = eps, n
+        ctx.save_for_backward(X, weight, bias, mean, inverse)
+        return torch.nn.functional.batch_norm(X, mean, inverse**-2 - eps, weight, bias, False, 0.0, eps)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """Return the gradients of rows, weight and bias."""
+        X, weight, bias, mean, inverse = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            found = _gradients_by_formula(gradient, X, weight, bias, ctx.eps, ctx.n)
+        else:
+            constants = mean, inverse**-2 - ctx.eps, None, None, False, ctx.eps
+            found = torch.ops.aten.native_batch_norm_backward(gradient, X, weight, *constants, [True] * 3)
+            found[0][: ctx.n] -= _owed_to_statistics(X[: ctx.n], weight, mean, inverse, *found[1:])
+        return *(None if of is None else it for it, of in zip(found, (X, weight, bias), strict=True)), None, None
+
+
+def _owed_to_statistics(head, weight, mean, inverse, of_weight, of_bias):
+    """Return by how much the gradient of the rows that make the statistics is less than with constant ones."""
+    n_values = head.numel() // head.shape[1]
+    scale = inverse / n_values if weight is None else weight * inverse / n_values
+    along = (-1, *[1] * (head.ndim - 2))
+    slope, offset = (scale * inverse * of_weight).view(along), (scale * of_bias).view(along)
+    return torch.addcmul(offset, head - mean.view(along), slope)
+
+
+def _by_formula(X, weight, bias, eps, n):
+    """Return the normalized rows as torch's own operations make them, which have gradients of gradients."""
     axes = [axis for axis in range(X.ndim) if axis != 1]
-    # Where activations have half precision, the layer computes its statistics in float32, and so must this.
-    precise = X[:n_labeled].to(torch.promote_types(X.dtype, torch.float32))
-    variance, mean = torch.var_mean(precise, dim=axes, correction=0, keepdim=True)
-    scale = torch.rsqrt(variance + layer.eps)
-    if layer.affine:
-        scale = scale * layer.weight.view(mean.shape)
+    head = _precise(X[:n])
+    mean = head.mean(axes, keepdim=True)
+    variance = (head - mean).square().mean(axes, keepdim=True)  # torch.var_mean takes many times as long on a CPU
+    scale = torch.rsqrt(variance + eps)
+    if weight is not None:
+        scale = scale * weight.view(mean.shape)
     shift = -mean * scale
-    if layer.affine:
-        shift = shift + layer.bias.view(mean.shape)
-    return torch.addcmul(shift, X[n_labeled:], scale)  # one pass over the rows
+    if bias is not None:
+        shift = shift + bias.view(mean.shape)
+    return torch.addcmul(shift, X, scale).to(X.dtype)
+
+
+def _gradients_by_formula(gradient, X, weight, bias, eps, n):
+    tensors = X, weight, bias
+    wanted = [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]
+    found = iter(torch.autograd.grad(_by_formula(*tensors, eps, n), wanted, gradient, create_graph=True))
+    return [next(found) if tensor is not None and tensor.requires_grad else None for tensor in tensors]
+
+
+def _precise(head):
+    """Return rows in float32 at least, in which layers compute statistics of activations in half precision."""
+    return head.to(torch.promote_types(head.dtype, torch.float32))

@@ -4,11 +4,12 @@ from torch import nn
 
 from skrobust.modules._activations import new_activation
 from skrobust.modules._checks import check_image_shape, check_size
+from skrobust.modules._convolutional import ConvolutionalNetwork
 
 SMALLEST_SIDE = 4
 
 
-class LeNet(nn.Sequential):
+class LeNet(ConvolutionalNetwork):
     """LeNet-5 with max pooling: two convolutions of 5 x 5, three dense layers; images in, logits out.
 
     On 28 x 28 images this is the classic network. On smaller images the second convolution is padded, so that sides

@@ -9,13 +9,14 @@ from torch import nn
 
 from skrobust.modules._activations import new_activation
 from skrobust.modules._checks import check_image_shape, check_size, is_size
+from skrobust.modules._convolutional import ConvolutionalNetwork
 from skrobust.modules._residual import ResidualBlock, classifier, is_small, residual_path, stages, unit
 
 LAYOUTS = {18: (1, (2, 2, 2, 2)), 34: (1, (3, 4, 6, 3)), 50: (4, (3, 4, 6, 3))}  # expansion, blocks of each stage
 REDUCTION = 16
 
 
-class ResNet(nn.Sequential):
+class ResNet(ConvolutionalNetwork):
     """ResNet of 18, 34 or 50 layers; images of any size in, logits out.
 
     Parameters
@@ -63,7 +64,7 @@ class ResNet(nn.Sequential):
         super().__init__(_layers(first, small, block, depth, width, n_classes))
 
 
-class XResNet(nn.Sequential):
+class XResNet(ConvolutionalNetwork):
     """XResNet of 18, 34 or 50 layers, as in fastai; images of any size in, logits out.
 
     A ResNet that begins with three convolutions of 3 x 3, whose shortcuts average where they halve an image, and whose

@@ -5,12 +5,13 @@ import collections
 from torch import nn
 
 from skrobust.modules._checks import check_image_shape, check_size
+from skrobust.modules._convolutional import ConvolutionalNetwork
 from skrobust.modules._residual import ResidualBlock, unit
 
 LOGIT_SCALE = 0.125
 
 
-class ResNet9(nn.Sequential):
+class ResNet9(ConvolutionalNetwork):
     """ResNet9, the quick residual network of the DAWNBench competition; images of any size in, logits out.
 
     Parameters

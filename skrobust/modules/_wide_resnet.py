@@ -7,10 +7,11 @@ from torch import nn
 
 from skrobust.modules._activations import new_activation
 from skrobust.modules._checks import check_image_shape, check_size, is_size
+from skrobust.modules._convolutional import ConvolutionalNetwork
 from skrobust.modules._residual import ResidualBlock, classifier, convolution, stages
 
 
-class WideResNet(nn.Sequential):
+class WideResNet(ConvolutionalNetwork):
     """Wide residual network with activations before convolutions; images of any size in, logits out.
 
     It is made for small images: no layer before the second stage has a stride.
