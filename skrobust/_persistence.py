@@ -183,19 +183,23 @@ class _PickledTensor:
     array: np.ndarray
     is_parameter: bool
     requires_grad: bool
+    has_channels_last: bool
 
     @classmethod
     def of(cls, tensor):
         """Return what stands for a tensor."""
-        return cls(as_array(tensor), isinstance(tensor, nn.Parameter), tensor.requires_grad)
+        has_channels_last = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+        return cls(as_array(tensor), isinstance(tensor, nn.Parameter), tensor.requires_grad, has_channels_last)
 
     def __reduce__(self):
-        return _tensor, (self.array, self.is_parameter, self.requires_grad)
+        return _tensor, (self.array, self.is_parameter, self.requires_grad, self.has_channels_last)
 
 
-def _tensor(array, is_parameter, requires_grad):
-    """Return the tensor that was pickled as an array."""
+def _tensor(array, is_parameter, requires_grad, has_channels_last=False):
+    """Return the tensor that was pickled as an array; the default is for files that were written without the last."""
     tensor = as_tensor(array)
+    if has_channels_last:
+        tensor = tensor.to(memory_format=torch.channels_last)
     return nn.Parameter(tensor, requires_grad) if is_parameter else tensor.requires_grad_(requires_grad)
 
 

@@ -111,10 +111,15 @@ def test_weights_have_their_channels_last(name):
     assert has_channels_last(build_module(name, n_features=64, n_classes=10, image_shape=(1, 8, 8)))
 
 
-@pytest.mark.parametrize("name", ["lenet", "resnet9"])
-def test_weights_that_were_pickled_have_their_channels_last_too(name, digits):
+def own_network():
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(32, 10))
+    return network.to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("module", ["lenet", "resnet9", own_network])
+def test_weights_that_were_pickled_have_their_channels_last_too(module, digits):
     X, y = digits
-    clf = OffSupportRobustClassifier(name, image_shape=(1, 8, 8), max_epochs=1, device="cpu").fit(X[:64], y[:64])
+    clf = OffSupportRobustClassifier(module, image_shape=(1, 8, 8), max_epochs=1, device="cpu").fit(X[:64], y[:64])
     assert has_channels_last(clf.net_.module_)
     assert has_channels_last(pickle.loads(pickle.dumps(clf)).net_.module_)
 
