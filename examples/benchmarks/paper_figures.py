@@ -6,13 +6,16 @@ What has not been run yet is said to be not measured. readme_figures.py writes i
 import math
 import pathlib
 
+import pandas as pd
+from bench_paper_cifar import N_ALL as N_CIFAR
+from bench_paper_cifar import WIDTH
 from bench_paper_mnist import FAR_EPS, METHODS, N_JUDGING_ATTACKED, PLAIN, REFERENCE
 from common import RESULTS
 from figure_text import count, listed, number, rst_table, share
 from paper_aims import HEADS, aims_judged
 from paper_comparison import Tuned
 from paper_judgement import crossings_judged, gains_judged, recipe
-from paper_runs import CONFIDENCE, FULL_SIZES, LABELED_ONLY, MAX_DISTANCE, THREATS, cells, whole
+from paper_runs import CONFIDENCE, FULL_SIZES, LABELED_ONLY, MAX_DISTANCE, THREATS, cells, cifar_runs, whole
 from scipy.stats import binomtest
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/user_guide/paper_figures.inc"
@@ -210,17 +213,22 @@ def aims(found):
 
 def cifar(found):
     """Say what has been run on CIFAR-10."""
-    if (RESULTS / "paper_cifar.csv").exists():
-        return (
-            ".. benchmark-table:: paper_cifar.csv\n   :columns: model=training, n_seeds=seeds, clean, "
-            "worst_case_linf_2/255=Linf 2/255, worst_case_linf_4/255=Linf 4/255, worst_case_linf_8/255=Linf 8/255\n"
-            "   :where: measure=clean|worst_case_linf_2/255|worst_case_linf_4/255|worst_case_linf_8/255\n"
-            "   :pivot: measure, mean, std_error\n   :caption: CIFAR-10, 20,000 training images, ResNet9; ± is the "
-            "standard error over seeds.\n"
-        )
-    slices = sorted(path.name for path in RESULTS.glob("paper_cifar_slice_*_runs.csv"))
-    ran = f" A slice, which shows that all of it runs, is in ``{'``, ``'.join(slices)}``."
-    return "The full benchmark wants a GPU and is not measured yet." + (ran if slices else "") + "\n"
+    runs = cifar_runs()
+    if not runs:
+        return "All images want a GPU, and are not measured yet.\n"
+    width, path = next(iter(runs.items()))
+    narrow = "" if width == WIDTH else f" The benchmark's own width is {WIDTH}, which wants a GPU: not measured yet."
+    images, epochs = count(N_CIFAR, "training image"), count(pd.read_csv(path)["epochs"].max(), "epoch")
+    return (
+        f".. benchmark-table:: {path.name.replace('_runs', '')}\n   :columns: model=training, n_seeds=seeds, clean, "
+        "worst_case_linf_2/255=Linf 2/255, worst_case_linf_4/255=Linf 4/255, worst_case_linf_8/255=Linf 8/255, "
+        "rho_median=rho, fit_cpu_seconds=seconds\n   :where: measure=clean|worst_case_linf_2/255|worst_case_linf_4/255|"
+        "worst_case_linf_8/255|rho_median|fit_cpu_seconds\n   :pivot: measure, mean, std_error\n"
+        "   :format: .3f, fit_cpu_seconds=.0f\n"
+        f"   :caption: CIFAR-10, {images}, {epochs}, ResNet9 of width {width}.\n\n"
+        "All seeds attack the same test images; ± is the standard error over seeds, where there are several. Seconds "
+        f"are those of the processor.{narrow}\n"
+    )
 
 
 def picture(function, alt):

@@ -7,6 +7,8 @@ import re
 import numpy as np
 import pandas as pd
 import scipy.stats
+from bench_paper_cifar import N_ALL as N_CIFAR
+from bench_paper_cifar import WIDTH
 from bench_paper_mnist import EQUAL_SECONDS, METHODS, SIDE
 from common import RESULTS, read_csv
 from paper_comparison import figures
@@ -23,6 +25,7 @@ THREATS = {
     "worst_case_union": "union",
 }
 NAMES_OF_FILES = re.compile(r"paper_mnist_(\d+)(?:_(\d+)px)?_runs\.csv")
+NAMES_OF_SLICES = re.compile(rf"paper_cifar_slice_{N_CIFAR}_width_(\d+)_runs\.csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +111,15 @@ def cells(folder=RESULTS):
 def whole(found, n_train):
     """Return the cell of images as they are with this number of rows, or None."""
     return next((cell for cell in found if (cell.n_train, cell.side) == (n_train, SIDE)), None)
+
+
+def cifar_runs(folder=RESULTS):
+    """Return the runs on CIFAR-10 with all training images, by the width of the network, the widest first."""
+    path = folder / "paper_cifar_runs.csv"
+    widths = {WIDTH: path} if path.exists() else {}
+    matches = map(NAMES_OF_SLICES.fullmatch, (path.name for path in folder.iterdir()))
+    widths |= {int(match[1]): folder / match[0] for match in matches if match}
+    return dict(sorted(widths.items(), reverse=True))
 
 
 def needs_adversary(name):
