@@ -53,7 +53,7 @@ class Passes:
             The last rows are the points of a penalty. If these are anchors and then their neighbors, one full set
             behind the other, dropout drops the same of all.
         """
-        self.labeled.n = n_labeled
+        self.labeled.n, self.labeled.n_rows = n_labeled, n_rows
         if n_anchors and n_points > n_anchors and n_points % n_anchors == 0:
             self.copies.set(n_rows - n_points, n_anchors, n_rows)
         else:

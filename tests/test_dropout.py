@@ -72,3 +72,20 @@ def test_rows_in_front_of_the_anchors_have_masks_of_their_own():
     assert [sum(row) for row in alike] == [1, 1, 2, 2, 2, 2]
     assert alike[2][4]
     assert alike[3][5]
+
+
+class Noise(nn.Dropout):
+    """Noise that is added, in a subclass as users have them."""
+
+    def forward(self, X):
+        return X + self.p * torch.randn_like(X)
+
+
+def test_a_subclass_with_a_forward_of_its_own_keeps_it():
+    layer, X = Noise(0.1), torch.full((6, 30), 100.0)
+    with shared_dropout(layer) as copies:
+        copies.set(0, 3, 6)
+        torch.manual_seed(0)
+        outputs = layer(X)
+    torch.manual_seed(0)
+    torch.testing.assert_close(outputs, Noise(0.1)(X), rtol=0, atol=0)

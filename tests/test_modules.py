@@ -3,10 +3,12 @@
 import contextlib
 import functools
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from skrobust import OffSupportRobustClassifier
 from skrobust.modules import MLP, LeNet, build_module, check_logits, labeled_batch_norm
 
 SIZES = {"n_features": 4, "n_classes": 3}
@@ -290,6 +292,91 @@ def test_half_precision_is_normalized_by_statistics_in_full(n_labeled):
     outputs = labeled_forward(layer, X.bfloat16(), n_labeled)
     assert outputs.dtype == torch.bfloat16
     torch.testing.assert_close(outputs.float(), expected, rtol=0.02, atol=0.02)
+
+
+class Activated(nn.BatchNorm1d):
+    """Batch normalization and an activation in one layer."""
+
+    def forward(self, X):
+        return super().forward(X).relu()
+
+
+class WrittenOut(nn.BatchNorm1d):
+    """The same, by a function of torch."""
+
+    def forward(self, X):
+        self.num_batches_tracked += 1
+        arguments = self.running_mean, self.running_var, self.weight, self.bias, self.training
+        return nn.functional.batch_norm(X, *arguments, eps=self.eps).relu()
+
+
+class Resting(nn.BatchNorm1d):
+    """Batch normalization that always uses the running statistics."""
+
+    def forward(self, X):
+        return nn.functional.batch_norm(X, self.running_mean, self.running_var, self.weight, self.bias)
+
+
+class InGroups(nn.BatchNorm1d):
+    """Batch normalization by the statistics of four rows each."""
+
+    def forward(self, X):
+        return torch.cat([super(InGroups, self).forward(part) for part in X.split(4)])
+
+
+@pytest.mark.parametrize("kind", [Activated, WrittenOut])
+def test_what_a_subclass_adds_to_batch_normalization_is_kept(kind):
+    X = torch.randn(12, 3, requires_grad=True)
+    layer, plain = kind(3), nn.BatchNorm1d(3)
+    outputs, expected = labeled_forward(layer, X, 7), labeled_forward(plain, X, 7).relu()
+    torch.testing.assert_close(outputs, expected)
+    for ours, theirs in zip(gradients(outputs, X, layer), gradients(expected, X, plain), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(layer.state_dict(), plain.state_dict())
+
+
+@pytest.mark.parametrize("kind", [Resting, InGroups])
+def test_a_subclass_that_normalizes_otherwise_does_so(kind):
+    X, layer, twin = torch.randn(12, 3), kind(3), kind(3)
+    torch.testing.assert_close(labeled_forward(layer, X, 7), twin(X), rtol=0, atol=0)
+    assert_equal_state(layer, twin)
+
+
+def test_a_forward_that_an_instance_has_been_given_stays():
+    layer, X = nn.BatchNorm1d(3), torch.randn(12, 3)
+    layer.forward = torch.neg
+    assert torch.equal(labeled_forward(layer, X, 7), -X)
+    assert layer.forward is torch.neg
+
+
+class OverTime(nn.Module):
+    """Batch normalization over rows and time steps, the time steps first."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.dense = nn.BatchNorm1d(8), nn.Linear(64, 10)
+
+    def forward(self, X):
+        steps = X.reshape(len(X), 8, 8).transpose(0, 1)
+        return self.dense(self.norm(steps.reshape(-1, 8)).reshape(8, len(X), 8).transpose(0, 1).flatten(1))
+
+
+def fitted_over_time(digit_images, **params):
+    images, y = digit_images
+    X = images.reshape(len(images), -1) + np.repeat(np.arange(8.0), 8)
+    return OffSupportRobustClassifier(OverTime, max_epochs=15, random_state=0, device="cpu", **params).fit(X, y)
+
+
+def test_time_steps_count_in_the_statistics_as_in_a_loop_of_plain_torch(digit_images):
+    clf = fitted_over_time(digit_images, penalty=None)
+    mean = digit_images[0].mean((0, 1)) + 3.5
+    np.testing.assert_allclose(clf.net_.module_.norm.running_mean, mean, rtol=0.1)
+
+
+def test_batch_normalization_that_cannot_tell_rows_apart_says_so_once(digit_images):
+    with pytest.warns(UserWarning, match="sees 1600 rows where the pass has 200, as in a network that folds") as found:
+        fitted_over_time(digit_images, batch_size=50)
+    assert len(found) == 1
 
 
 def test_in_evaluation_mode_the_running_statistics_normalize(layer_and_rows):

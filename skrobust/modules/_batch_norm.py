@@ -1,17 +1,48 @@
 """Batch normalization when only the first rows of a batch are data."""
 
+import inspect
 import math
+import warnings
 
 import torch
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
 
 from skrobust.modules._replace import replaced_forward
 
+FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
+SIGNATURE = inspect.signature(nn.functional.batch_norm)
+
 
 class LabeledRows:
-    """Number of rows at the head of the next pass that are data; None means all."""
+    """Which rows of the next pass are data: the first `n` of `n_rows`.
 
-    n = None
+    None means all rows, and as many rows as a layer sees.
+    """
+
+    n = n_rows = None
+    has_warned = False
+
+    def among(self, X):
+        """Return how many rows at the head of a batch, as a layer sees it, make the statistics."""
+        n_rows = len(X) if self.n_rows is None else self.n_rows
+        if self.n is None or self.n >= n_rows:
+            return len(X)
+        if len(X) != n_rows:
+            self._warn(len(X))
+            return len(X)
+        return self.n
+
+    def _warn(self, n_seen):
+        if not self.has_warned:
+            self.has_warned = True
+            warnings.warn(
+                f"Batch normalization sees {n_seen} rows where the pass has {self.n_rows}, as in a network that folds "
+                "time steps into rows: which of them are data is not known, so that unlabeled points and neighbors "
+                "count in its statistics. Use LayerNorm or GroupNorm, which have none, in its place.",
+                stacklevel=2,
+            )
 
 
 def labeled_batch_norm(network):
@@ -21,6 +52,10 @@ def labeled_batch_norm(network):
     the network that predicts another one than the network that was trained. The context spans all of training: a
     compiled network would be compiled anew each time it is entered.
 
+    Subclasses of torch's layers with a forward of their own keep it; what they have torch normalize is normalized so. A
+    layer that sees more rows than the pass has, as where time steps are folded into rows, counts all of them, and says
+    so once.
+
     Parameters
     ----------
     network : torch.nn.Module
@@ -28,7 +63,8 @@ def labeled_batch_norm(network):
     Yields
     ------
     labeled : LabeledRows
-        Set its attribute ``n`` before each pass in training mode.
+        Set its attribute ``n`` before each pass in training mode, and ``n_rows`` where layers may see other rows than
+        those of the pass.
 
     Raises
     ------
@@ -51,15 +87,48 @@ def labeled_batch_norm(network):
 
 
 def _forward(layer, labeled, X):
-    if layer.training:
-        _check_has_variance(X, len(X) if labeled.n is None else min(labeled.n, len(X)))
-    if not layer.training or labeled.n is None or labeled.n >= len(X):
-        return type(layer).forward(layer, X)
+    forward = type(layer).forward
+    n = labeled.among(X) if layer.training else len(X)
+    if layer.training and forward in FORWARDS:
+        _check_has_variance(X, n)
+    if n == len(X):
+        return forward(layer, X)
+    if forward not in FORWARDS:
+        with StatisticsOfHead(n, len(X)):
+            return forward(layer, X)
     with torch.no_grad():
-        type(layer).forward(layer, X[: labeled.n])  # for the running statistics, by the layer's own rules
+        forward(layer, X[:n])  # for the running statistics, by the layer's own rules
+    return _by_head(X, layer.weight, layer.bias, layer.eps, n)
+
+
+def _by_head(X, weight, bias, eps, n):
+    """Return the rows of a batch, normalized by the statistics of the first n."""
     # A compiler makes one kernel of a formula, but none of a function with a gradient of its own.
     normalized = _by_formula if torch.compiler.is_compiling() else NormalizedByHead.apply
-    return normalized(X, layer.weight, layer.bias, layer.eps, labeled.n)
+    return normalized(X, weight, bias, eps, n)
+
+
+class StatisticsOfHead(TorchFunctionMode):
+    """Within this context, batches of n_rows rows are normalized by the statistics of the first n."""
+
+    def __init__(self, n, n_rows):
+        super().__init__()
+        self.n, self.n_rows = n, n_rows
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        """Return what a function of torch returns, but for batch normalization."""
+        kwargs = kwargs or {}
+        if function is not nn.functional.batch_norm:
+            return function(*args, **kwargs)
+        given = SIGNATURE.bind(*args, **kwargs)
+        given.apply_defaults()
+        X, weight, bias = (given.arguments[name] for name in ("input", "weight", "bias"))
+        if not given.arguments["training"] or len(X) != self.n_rows:
+            return function(*args, **kwargs)
+        with torch.no_grad():
+            given.arguments["input"] = X[: self.n]
+            function(*given.args, **given.kwargs)  # for the running statistics
+        return _by_head(X, weight, bias, given.arguments["eps"], self.n)
 
 
 def _check_has_variance(X, n_labeled):

@@ -6,6 +6,7 @@ from torch import nn
 from skrobust.modules._replace import replaced_forward
 
 LAYERS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+FORWARDS = tuple(layer.forward for layer in LAYERS)
 
 
 class Copies:
@@ -34,8 +35,8 @@ def shared_dropout(network):
     Parameters
     ----------
     network : torch.nn.Module
-        Its layers `torch.nn.Dropout`, `Dropout1d`, `Dropout2d` and `Dropout3d` share masks. Alpha dropout, and dropout
-        by a function, does not.
+        Its layers `torch.nn.Dropout`, `Dropout1d`, `Dropout2d` and `Dropout3d` share masks. Alpha dropout, dropout by
+        a function, and subclasses with a forward of their own do not.
 
     Yields
     ------
@@ -57,9 +58,10 @@ def shared_dropout(network):
 
 
 def _forward(layer, copies, X):
+    forward = type(layer).forward
     # Other rows than those of the pass, as in a part of it that one of several processes has, are not laid out so.
-    if not layer.training or copies.n is None or len(X) != copies.n_rows:
-        return type(layer).forward(layer, X)
-    mask = type(layer).forward(layer, torch.ones_like(X[: copies.first + copies.n]))
+    if not layer.training or copies.n is None or len(X) != copies.n_rows or forward not in FORWARDS:
+        return forward(layer, X)
+    mask = forward(layer, torch.ones_like(X[: copies.first + copies.n]))
     n_copies = (copies.n_rows - copies.first) // copies.n - 1
     return X * torch.cat([mask, *[mask[copies.first :]] * n_copies])

@@ -12,11 +12,12 @@ def replaced_forward(network, kinds, forward, state):
     ----------
     network : torch.nn.Module
     kinds : type or tuple of types
+        Layers whose forward is replaced already keep it.
     forward : callable
     state : object
         What the layers share; yielded, to be changed between passes.
     """
-    layers = [layer for layer in network.modules() if isinstance(layer, kinds)]
+    layers = [layer for layer in network.modules() if isinstance(layer, kinds) and "forward" not in vars(layer)]
     for layer in layers:
         layer.forward = functools.partial(forward, layer, state)
     try:
