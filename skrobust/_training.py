@@ -30,6 +30,7 @@ from skrobust._runtime import (
     resolve_dtype,
 )
 from skrobust._schedules import SCHEDULES, WARM_UPS, LearningRate
+from skrobust._trial import try_out
 from skrobust._validation import takes_sample_weight, warn_about_spread
 from skrobust.data import Rows, shared_view
 
@@ -113,8 +114,11 @@ def _objective_and_net(setting, net, run, seed):
     objective = make_objective(setting)
     if estimator.noise_units == "global" and objective.uses_noise and data.row_shape is None:
         warn_about_spread(setting.moments.std)
+    is_new = net is None
     with isolated_random_state(place.device, seed):
         net = prepared_net(net, run, estimator, place, data, setting.n_classes)
+        if is_new:
+            try_out(estimator, objective, net, setting.example)
     warn_about_unused(estimator, data, objective, net.module_)
     return objective, net
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -230,7 +231,8 @@ def adapt_images(images, image_shape, *, normalize="range", reference=None, clip
     Parameters
     ----------
     images : array-like of shape (n, height, width) or (n, channels, height, width)
-        8-bit integers, or floating point numbers in [0, 1].
+        8-bit integers, floating point numbers in [0, 1], or booleans. Integers up to 1 are taken for nearly black
+        images, with a warning.
     image_shape : tuple of int
         (height, width) or (channels, height, width) of the result.
     normalize : {"range", "standardize"}, default="range"
@@ -278,10 +280,10 @@ def _checked_shape(image_shape):
 
 def _as_tensor(images, parameter):
     """Return checked images as a Tensor of shape (n, channels, height, width), float32 in [0, 1]."""
-    images = np.asarray(images)
-    if images.dtype.kind not in "uifb":
-        raise ValueError(f"{parameter} hold {images.dtype}, which are no pixels: give numbers in [0, 1].")
-    images = _unit_range(images)
+    given = np.asarray(images)
+    if given.dtype.kind not in "uifb":
+        raise ValueError(f"{parameter} hold {given.dtype}, which are no pixels: give numbers in [0, 1].")
+    images = _unit_range(given)
     if images.ndim not in (3, 4) or not images.size:
         raise ValueError(
             f"{parameter} of shape {images.shape} are no images: give shape (n, height, width) or "
@@ -293,8 +295,19 @@ def _as_tensor(images, parameter):
             f"{parameter} have values from {low:.3g} to {high:.3g}: give floating point numbers in [0, 1] or 8-bit "
             "integers."
         )
+    _warn_of_black(given, parameter)
     images = images[:, None] if images.ndim == 3 else images
     return torch.from_numpy(np.ascontiguousarray(images))
+
+
+def _warn_of_black(images, parameter):
+    """Warn of images that are 0 and 1, but not in a type that makes 1 white."""
+    if images.dtype.kind in "iu" and images.max() == 1:
+        warnings.warn(
+            f"{parameter} are {images.dtype} from 0 to 1, which as 8-bit levels is all but black: give booleans or "
+            f"floating point numbers if 1 is white, as in {parameter}.astype(float).",
+            stacklevel=4,
+        )
 
 
 def _reshaped(images, target):

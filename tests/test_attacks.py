@@ -216,6 +216,20 @@ def test_networks_may_view_their_activations(attack, digit_images):
     assert found.X_adv.shape == (5, 8, 8)
 
 
+class FailsAlone(LogisticRegression):
+    def decision_function(self, X):
+        if len(X) == 1:
+            raise RuntimeError("Expected more than 1 value per channel")
+        return super().decision_function(X)
+
+
+def test_estimators_that_fail_on_a_row_alone_are_explained(digits):
+    clf = FailsAlone(max_iter=1000).fit(digits[0], digits[1])
+    message = r"type FailsAlone fails on a row alone, .*track_running_stats=True.* It says: Expected more than 1 value"
+    with pytest.raises(ValueError, match=message):
+        find_adversarial(clf, digits[2][:9], digits[3][:9], threat_model=ThreatModel(0.1))
+
+
 def test_integer_pixels_give_float_rows(pipe, digits):
     X, y = digits[2].astype(np.uint8), digits[3]
     result = find_adversarial(pipe, X, y, threat_model=ThreatModel(1.0, bounds=PIXELS))

@@ -266,7 +266,10 @@ def test_enhancements_are_those_of_pillow(name, reference, strength):
     [
         ("posterize", 0.5, lambda image: ImageOps.posterize(image, 6)),
         ("posterize", 1.0, lambda image: ImageOps.posterize(image, 4)),
+        ("solarize", 0.0, lambda image: ImageOps.solarize(image, 256)),
+        ("solarize", -0.25, lambda image: ImageOps.solarize(image, 192)),
         ("solarize", 0.5, lambda image: ImageOps.solarize(image, 128)),
+        ("solarize", 1.0, lambda image: ImageOps.solarize(image, 0)),
         ("invert", 0.2, ImageOps.invert),
         ("equalize", 0.2, ImageOps.equalize),
     ],
@@ -275,6 +278,13 @@ def test_changes_of_levels_are_those_of_pillow_exactly(name, strength, reference
     image = pictures(3, 30, 21)
     got = PHOTOMETRIC[name](image[None], torch.full((1, 1, 1, 1), strength))[0]
     torch.testing.assert_close(got, from_pillow(reference(as_pillow(image))), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_solarize_inverts_nothing_at_strength_zero_and_black_too_at_one(dtype):
+    levels = (torch.arange(256, dtype=dtype) / 255).reshape(1, 1, 16, 16)
+    assert torch.equal(PHOTOMETRIC["solarize"](levels, torch.zeros(1, 1, 1, 1)), levels)
+    assert torch.equal(PHOTOMETRIC["solarize"](levels, torch.ones(1, 1, 1, 1)), 1 - levels)
 
 
 def test_autocontrast_is_pillows_within_a_level():

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from skrobust.modules import MLP, LeNet, ResNet, ResNet9, WideResNet, XResNet, build_module, cut_at, labeled_batch_norm
+from skrobust.modules import (
+    MLP,
+    LeNet,
+    ResNet,
+    ResNet9,
+    WideResNet,
+    XResNet,
+    _cut,
+    build_module,
+    cut_at,
+    labeled_batch_norm,
+)
 from skrobust.modules._cut import _is_possible
 from skrobust.modules._residual import ResidualBlock
 
@@ -379,14 +390,47 @@ ONLY = r": use one of \['third'\]\.$"
         (own_tensor, "second", "lies in a module whose forward makes tensors of its own: it has no layer where"),
         (other_rows, "second", "has sizes behind it that are neither constant nor the number of rows: use one of"),
         (transposed, "second", "does not return one tensor with a row for each row: use one of"),
-        (pair, "recurrent", "does not return one tensor with a row for each row: use one of"),
-        (precise, "second", "parts the network in halves that together return other logits than the network: use one"),
-        (frozen, "second", "lies in a module whose forward turns gradients off or on, which a cut cannot: use one of"),
+        (pair, "recurrent", r"does not return one tensor with a row for each row: use one of \['first'\]\.$"),
+        (precise, "second", "parts the network in halves that together return other logits than the network: it has"),
+        (frozen, "second", "lies in a module whose forward turns gradients off or on, which a cut cannot: it has no "),
     ],
 )
 def test_what_is_no_true_cut_is_refused(forward, layer, message):
     with pytest.raises(ValueError, match=message):
         cut_at(Forward(forward), layer, torch.randn(5, 4))
+
+
+def only_sequence(self, X):
+    return self.recurrent(X[:, None])[0][:, 0]
+
+
+def test_a_message_never_names_the_layer_that_it_refuses():
+    with pytest.raises(
+        ValueError, match=r"'recurrent' of Forward does not return one tensor .*: it has no layer where"
+    ):
+        cut_at(Forward(only_sequence), "recurrent", torch.randn(5, 4))
+
+
+@pytest.mark.parametrize("layer", ["other", "0.0"])
+def test_every_layer_that_a_message_names_can_be_cut_and_they_are_from_all_over_the_network(layer, monkeypatch):
+    monkeypatch.setattr(_cut, "MOST_TRIED", 5)
+    network = nn.Sequential(nn.Sequential(nn.LSTM(4, 4, batch_first=True), First()), *(nn.Tanh() for _ in range(8)))
+    rows, random_state = torch.randn(5, 4), torch.get_rng_state()
+    with pytest.raises(ValueError, match=f"layer='{layer}' .*: use one of") as raised:
+        cut_at(network, layer, rows)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    listed = re.findall(r"'([^']*)'", str(raised.value).split("use one of")[1])
+    assert 3 <= len(listed) <= 5
+    assert "0.0" not in listed
+    assert listed[-1] >= "6"
+    assert all(cut_at(network, name, rows).n_features == 4 for name in listed)
+
+
+class First(nn.Module):
+    """First of what a layer returns."""
+
+    def forward(self, outputs):
+        return outputs[0]
 
 
 def test_a_network_of_one_layer_has_no_cut():

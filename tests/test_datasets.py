@@ -180,6 +180,24 @@ def test_eight_bits_are_divided_by_255(rng):
     np.testing.assert_allclose(adapt_images(images, (6, 6)), images / 255, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
+def test_integers_of_zero_and_one_are_warned_about(rng, kind):
+    images = rng.random((2, 6, 6)) > 0.5
+    message = rf"^images are {kind.__name__} from 0 to 1, which as 8-bit levels is all but black: give booleans or"
+    with pytest.warns(UserWarning, match=message) as raised:
+        adapted = adapt_images(images.astype(kind), (6, 6))
+    assert raised[0].filename == __file__
+    np.testing.assert_allclose(adapted, images / 255)
+    with pytest.warns(UserWarning, match=r"^reference are .*, as in reference\.astype\(float\)\.$"):
+        adapt_images(images, (6, 6), normalize="standardize", reference=images.astype(kind))
+
+
+def test_images_that_are_meant_as_they_are_raise_no_warning(rng):
+    images = rng.random((2, 6, 6)) > 0.5
+    for given in (images, images.astype(float), images * np.uint8(2), np.zeros((2, 6, 6), dtype=np.uint8)):
+        np.testing.assert_allclose(adapt_images(given, (6, 6)), given / (255 if given.dtype == np.uint8 else 1))
+
+
 def test_shrinking_averages_and_growing_interpolates():
     # Stripes one pixel wide become even grey; a ramp stays a ramp.
     stripes = np.tile([0.0, 1.0], 16)[None, None, :].repeat(32, axis=1)

@@ -21,6 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skrobust import OffSupportRobustClassifier, ThreatModel
 from skrobust.attacks._assess import assess
+from skrobust.attacks._original import Original
 from skrobust.metrics import make_robustness_scorers, robustness_report
 from skrobust.metrics._control import Control
 from skrobust.metrics._flags import FLAGS, Evidence, cheap_flags, flags_of
@@ -178,6 +179,25 @@ def test_normalized_batches_raise_their_flag(wine, mlp):
     clf = Asked(mlp, lambda X: X - X[:1])
     report = robustness_report(clf, wine[1], wine[3], ThreatModel(0.4), attack="noise", eps_factors=(0, 1))
     assert "batch_dependent_output" in report.flags
+
+
+class Scored(Asked):
+    """A classifier whose scores change with the rows of the batch where its answers hardly do."""
+
+    def predict(self, X):
+        return self.inner.predict(X)
+
+    def predict_proba(self, X):
+        return self.inner.predict_proba(self.change(X))
+
+
+@pytest.mark.parametrize(
+    ("change", "depends"),
+    [(lambda X: X - X.mean(axis=0) / 2, True), (noisy, False), (lambda X: X + 1e-3 * len(X), False)],
+    ids=["batch", "noise", "rounding"],
+)
+def test_scores_tell_that_a_row_alone_is_answered_otherwise(wine, mlp, change, depends):
+    assert Original(Scored(mlp, change), wine[1], wine[3]).depends_on_batch == depends
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ import errno
 import io as streams
 import json
 import os
+import random
 import stat
 import subprocess
 import sys
 import textwrap
+import warnings
 import zipfile
 
 import numpy as np
@@ -269,6 +271,189 @@ def test_a_module_of_ones_own_is_given_to_load(quick, blobs, path):
     assert_same(again(instance, path, module=nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))), instance, blobs[0])
     io.save(quick().fit(*blobs), path)
     with pytest.raises(ModelFileError, match=r"its network is 'mlp', so that module=.* has no place"):
+        io.load(path, module=Linear)
+
+
+# Networks that are more than their weights
+
+
+class Projected(nn.Module):
+    """A network with numbers outside its state_dict."""
+
+    def __init__(self, kind, n_classes=3):
+        super().__init__()
+        numbers = torch.randn(4, 16)
+        if kind == "buffer":
+            self.register_buffer("numbers", numbers, persistent=False)
+        else:
+            self.numbers = numbers if kind == "tensor" else numbers.tolist()
+        self.out = nn.Linear(16, n_classes)
+
+    def forward(self, X):
+        return self.out((X @ torch.as_tensor(self.numbers).to(X)).relu())
+
+
+@pytest.mark.parametrize("kind", ["buffer", "tensor", "list"])
+def test_numbers_that_are_not_in_the_file_are_missed(quick, blobs, path, kind):
+    clf = quick(module=Projected).set_params(module__kind=kind).fit(*blobs)
+    io.save(clf, path)
+    with pytest.raises(ModelFileError, match=r"^module=.*Projected answers otherwise than the network that was saved"):
+        io.load(path, module=Projected)
+    loaded = io.load(path, module=clf.net_.module_)
+    assert_same(loaded, clf, blobs[0])
+    assert_same(again(loaded, path, module=clf.net_.module_), clf, blobs[0])
+
+
+class Own(nn.Linear):
+    """A network that does to rows, and to its logits, what it is told."""
+
+    def __init__(self, n_features, n_classes, of_rows=None, of_logits=None):
+        super().__init__(n_features, n_classes)
+        self.of_rows, self.of_logits = of_rows or (lambda X: X), of_logits or (lambda Z: Z)
+
+    def forward(self, X):
+        return self.of_logits(super().forward(self.of_rows(X)))
+
+
+def fails(X):
+    raise RuntimeError("not here")
+
+
+def own(**functions):
+    return lambda n_features, n_classes: Own(n_features, n_classes, **functions)
+
+
+def saved_own(clf, path, **functions):
+    """Save a classifier that was fitted with Own; return the answers in the file."""
+    vars(clf.net_.module_).update({name: function for name, function in functions.items() if function})
+    io.save(clf, path)
+    content, arrays = parts_of(path.read_bytes())
+    coded = at(content["estimator"], "net_", "answers")
+    return None if coded is None else arrays[coded["array"]]
+
+
+@pytest.mark.parametrize(
+    ("functions", "is_kept"),
+    [
+        ({}, True),
+        ({"of_logits": lambda Z: Z - Z.mean(dim=0)}, True),
+        ({"of_rows": lambda X: X.round()}, True),
+        ({"of_rows": lambda X: warnings.warn("hot", stacklevel=1) or X}, True),
+        ({"of_rows": lambda X: nn.functional.dropout(X, 0.5)}, False),
+        ({"of_rows": lambda X: X + random.random()}, False),  # noqa: S311
+        ({"of_rows": fails}, False),
+        ({"of_logits": lambda Z: Z * float("nan")}, False),
+        ({"of_logits": lambda Z: Z.bfloat16()}, False),
+        ({"of_logits": lambda Z: Z[:, :1]}, False),
+        ({"of_logits": lambda Z: (Z,)}, False),
+    ],
+    ids=["plain", "by batch", "rounded", "warns", "dropout", "random", "fails", "nan", "bfloat16", "narrow", "pair"],
+)
+def test_any_network_is_saved_and_compared_if_it_answers_the_same_twice(quick, blobs, path, functions, is_kept):
+    clf = quick(module=Own).fit(*blobs)
+    answers = saved_own(clf, path, **functions)
+    assert (answers is not None) == is_kept
+    loaded = io.load(path, module=own(**functions))
+    torch.testing.assert_close(loaded.net_.module_.state_dict(), clf.net_.module_.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("of_logits", "is_another"),
+    [
+        (lambda Z: Z * 1.001, False),
+        (lambda Z: Z + Z.abs().max() * torch.tensor([[1.0], [0], [0], [0]]), False),
+        (fails, False),
+        (lambda Z: Z * 1.1, True),
+        (lambda Z: Z + Z.abs().max() * torch.tensor([[1.0], [1], [1], [0]]), True),
+        (lambda Z: Z * float("nan"), True),
+        (lambda Z: Z[:, :1], True),
+    ],
+    ids=["rounding", "one row", "fails", "scaled", "most rows", "nan", "narrow"],
+)
+def test_only_what_no_other_machine_would_answer_is_another_network(quick, blobs, path, of_logits, is_another):
+    saved_own(quick(module=Own).fit(*blobs), path)
+    if not is_another:
+        io.load(path, module=own(of_logits=of_logits))
+        return
+    with pytest.raises(ModelFileError, match="answers otherwise than the network that was saved"):
+        io.load(path, module=own(of_logits=of_logits))
+
+
+def test_a_network_is_compared_on_rows_as_it_takes_them_and_left_as_it_is(quick, digit_images, path):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.out = nn.Embedding(17, 2), nn.Linear(128, 10)
+            self.register_buffer("n", torch.zeros(()))
+
+        def forward(self, X):
+            assert X.shape[1:] == (1, 8, 8)
+            self.n += len(X)
+            return self.out(self.table(X.long()).flatten(1))
+
+    images, y = digit_images
+    clf = quick(module=Counting, dtype="float64", smoothness=0).fit(images * 16, y)
+    n, training = clf.net_.module_.n.item(), clf.net_.module_.training
+    io.save(clf, path)
+    assert at(parts_of(path.read_bytes())[0]["estimator"], "net_", "answers") is not None
+    assert (clf.net_.module_.n.item(), clf.net_.module_.training) == (n, training)
+    loaded = io.load(path, module=Counting)
+    assert loaded.net_.module_.n.item() == n
+    assert_same(loaded, clf, images * 16)
+
+
+@pytest.mark.parametrize("has_entry", [False, True])
+def test_a_file_without_answers_is_loaded_as_before(quick, blobs, path, has_entry):
+    clf = quick(module=Linear).fit(*blobs)
+    io.save(clf, path)
+    content, arrays = parts_of(path.read_bytes())
+    put(content["estimator"], None, "net_", "answers")
+    if not has_entry:
+        state = content["estimator"]["state"]["net_"]["dict"]
+        state[:] = [pair for pair in state if pair[0] != "answers"]
+    write(path, content, {name: array for name, array in arrays.items() if "answers" not in name})
+    assert_same(io.load(path, module=Linear), clf, blobs[0])
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        np.zeros((4, 2)),
+        np.zeros((5, 3)),
+        np.zeros(3),
+        np.zeros((0, 3)),
+        np.zeros((4, 3), dtype=np.int64),
+        np.full((4, 3), np.nan),
+        np.full((4, 3), np.inf),
+        {"items": ["x"] * 12, "kind": "U", "shape": [4, 3]},
+        {"items": [[]] * 12, "kind": "O", "shape": [4, 3]},
+        "text",
+        [1.0],
+        True,
+    ],
+    ids=lambda answers: str(answers)[:30],
+)
+def test_hostile_answers_are_refused(quick, blobs, path, answers):
+    io.save(quick(module=Linear).fit(*blobs), path)
+    content, arrays = parts_of(path.read_bytes())
+    if isinstance(answers, np.ndarray):
+        arrays[at(content["estimator"], "net_", "answers")["array"]] = answers
+    else:
+        put(content["estimator"], answers, "net_", "answers")
+        arrays = {name: array for name, array in arrays.items() if "answers" not in name}
+    write(path, content, arrays)
+    with pytest.raises(ModelFileError, match="cannot be loaded, since the answers of its network are no logits: use"):
+        io.load(path, module=Linear)
+
+
+@pytest.mark.parametrize("bound", [np.nan, np.inf, 1e308])
+def test_hostile_ranges_of_rows_do_no_harm(quick, blobs, path, bound):
+    io.save(quick(module=Linear).fit(*blobs), path)
+    content, arrays = parts_of(path.read_bytes())
+    for name, sign in (("low", -1), ("high", 1)):
+        arrays[at(content["estimator"], "_moments", name)["array"]][:] = sign * bound
+    write(path, content, arrays)
+    with pytest.raises(ModelFileError, match="answers otherwise than the network that was saved"):
         io.load(path, module=Linear)
 
 

@@ -164,7 +164,7 @@ class Returns(nn.Module):
         ),
         (lambda X: X[:, 0], r"got \(5,\): set its number of outputs to 3"),
         (lambda X: X[None, :, :3], r"got \(1, 5, 3\)"),
-        (lambda X: (X[:, :3], None), "got tuple"),
+        (lambda X: (X[:, :3], None), r"got tuple: return the logits alone\."),
         (lambda X: X[:, :3].softmax(dim=1), r"returns probabilities \(.*\): remove the softmax"),
         (lambda X: X.relu_()[:, :3], "changes its input in place, which may be your X: set inplace=False"),
     ],
@@ -407,3 +407,45 @@ def test_a_factory_that_takes_any_name_gets_it():
         return MLP(n_features, n_classes, (others["width"],))
 
     assert build_module(make, **SIZES, width=2)[1].out_features == 2
+
+
+class TwoHeads(nn.Module):
+    """Network that returns a further head in training mode, counts its passes then, and draws random numbers."""
+
+    def __init__(self, further):
+        super().__init__()
+        self.norm, self.frozen, self.further, self.n_passes = nn.BatchNorm1d(4), nn.Dropout(), further, 0
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.frozen.eval()
+        return self
+
+    def forward(self, X):
+        logits = nn.functional.dropout(self.norm(X), training=self.training)[:, :3]
+        self.n_passes += self.training
+        return self.further(logits) if self.training else logits
+
+
+@pytest.mark.parametrize(
+    ("further", "message"),
+    [
+        (lambda logits: (logits, logits), r"got tuple in training mode: return the logits alone\."),
+        (lambda logits: {"logits": logits}, r"got dict in training mode: return the logits alone\."),
+        (lambda logits: logits[:, :2], r"got \(5, 2\) in training mode: set its number of outputs to 3\."),
+    ],
+)
+def test_further_heads_in_training_mode_are_refused(further, message):
+    with pytest.raises(ValueError, match=message):
+        check_logits(TwoHeads(further), torch.randn(5, 4), n_classes=3)
+
+
+@pytest.mark.parametrize("n_rows", [1, 5])
+def test_the_trial_in_training_mode_leaves_no_traces(n_rows):
+    network, rows = TwoHeads(lambda logits: logits), torch.randn(n_rows, 4)
+    before, random_state = {name: value.clone() for name, value in network.state_dict().items()}, torch.get_rng_state()
+    check_logits(network, rows, n_classes=3)  # of one row, batch normalization fails in training mode
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert network.n_passes == 0
+    assert [module.training for module in network.modules()] == [True, True, False]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from skrobust._objective import CrossEntropy, OffSupport
+from skrobust.adversary import worst_directions
 from skrobust.data import Moments
 from skrobust.losses import cross_entropy
 from skrobust.penalties import Neighborhood, Smoothness
@@ -150,3 +151,12 @@ def test_off_support_fraction_is_that_of_generated_points(batch):
     assert fraction(radius=100.0) == 1.0
     assert math.isnan(fraction(sampler=None))
     assert math.isnan(fraction(n_unlabeled=0))
+
+
+@pytest.mark.parametrize(
+    "gain", [lambda points: torch.ones(2).sum(), lambda points: torch.ones(2, requires_grad=True).sum()]
+)
+def test_points_that_a_gain_does_not_depend_on_are_explained(gain):
+    X = torch.zeros(2, 3)
+    with pytest.raises(ValueError, match=r"module has logits without a gradient .*: take torch\.no_grad\(\)"):
+        worst_directions(gain, X, 1.0, torch.Generator())

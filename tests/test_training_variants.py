@@ -33,12 +33,12 @@ from skrobust.unlabeled import FromGenerator, Gaussian, Support
 
 
 class Watched(nn.Linear):
-    """Linear network that remembers the rows of its passes in training mode."""
+    """Linear network that remembers the rows of its training passes."""
 
     passes = ()
 
     def forward(self, X):
-        if self.training:
+        if self.training and torch.is_grad_enabled():
             Watched.passes.append(X.detach().clone())
         return super().forward(X)
 

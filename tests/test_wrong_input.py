@@ -18,7 +18,7 @@ from torch import nn
 
 from skrobust import _callbacks
 from skrobust.adversary import PGD, MultiplePerturbations
-from skrobust.penalties import Smoothness
+from skrobust.penalties import Smoothness, UniformConfidence
 from skrobust.unlabeled import Gaussian, Uniform
 
 RNG = np.random.default_rng(0)
@@ -504,6 +504,8 @@ class Returns(nn.Module):
                 return logits @ logits
             case "a tuple":
                 return logits, None
+            case "a tuple in training":
+                return (logits, logits) if self.training else logits
             case "probabilities":
                 return logits.softmax(dim=1)
             case "one output":
@@ -518,7 +520,8 @@ class Returns(nn.Module):
             "an error",
             r"module Returns failed on rows of shape \(8, 4\): RuntimeError: .* Fit its input size with module__",
         ),
-        ("a tuple", r"module Returns must return one logit for each of 3 classes, shape \(8, 3\), got tuple: set its"),
+        ("a tuple", r"module Returns must return one logit for each of 3 classes, shape \(8, 3\), got tuple: return"),
+        ("a tuple in training", r"got tuple in training mode: return the logits alone"),
         ("probabilities", "module Returns returns probabilities .*: remove the softmax at its end"),
         ("one output", r"module Returns must return one logit .* got \(8,\): set its number of outputs to 3"),
         ("two outputs", r"module Returns must return one logit .* got \(8, 2\): set its number of outputs to 3"),
@@ -529,6 +532,94 @@ def test_networks_that_return_no_logits(quick, what, message):
     with pytest.raises(ValueError, match=message):
         clf.fit(X, Y)
     assert_not_fitted(clf)
+
+
+class Stepped(nn.Module):
+    """Network whose gradient with respect to its input is missing, or 0."""
+
+    def __init__(self, in_features, n_classes, step):
+        super().__init__()
+        self.hidden, self.last, self.step = nn.Linear(in_features, 8), nn.Linear(8, n_classes), step
+
+    def forward(self, X):
+        if self.step == "round":
+            return self.last(self.hidden(torch.round(4 * X) / 4).tanh())
+        with torch.no_grad():
+            hidden = self.hidden(X).tanh()
+        return self.last(hidden)
+
+
+FOLLOWERS = [
+    *[{"penalty": name} for name in ("jacobian", "input_gradient", "curvature", "virtual_adversarial")],
+    {"penalty": UniformConfidence(n_steps=1), "unlabeled": "uniform"},
+    {"adversary": "pgd"},
+    {"adversary": MultiplePerturbations(["fgsm"])},
+    {"neighbors": "adversarial"},
+]
+
+
+@pytest.mark.parametrize("params", FOLLOWERS, ids=str)
+def test_networks_without_a_gradient_are_refused_where_it_is_followed(quick, params):
+    clf = quick(module=Stepped, net_params={"module__step": "no_grad"}, **params)
+    message = rf"module Stepped returns logits without a gradient .* needed by {next(iter(params))}=.*: freeze .*or use"
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X, Y)
+    assert_not_fitted(clf)
+
+
+@pytest.mark.parametrize("params", FOLLOWERS, ids=str)
+def test_gradients_of_zero_are_warned_about_once_where_they_are_followed(quick, params):
+    clf = quick(module=Stepped, net_params={"module__step": "round"}, **params)
+    message = (
+        rf"module Stepped has a gradient of exactly 0 .* follow for {next(iter(params))}=.*: leave out what rounds"
+    )
+    with pytest.warns(UserWarning, match=message) as raised:
+        clf.fit(X, Y)
+    assert [warning.filename for warning in raised] == [__file__]
+
+
+@pytest.mark.parametrize("step", ["no_grad", "round"])
+@pytest.mark.parametrize("params", [{}, {"penalty": "stability"}, {"penalty": None}], ids=str)
+def test_what_follows_no_gradient_needs_none(quick, step, params):
+    quick(module=Stepped, net_params={"module__step": step}, **params).fit(X, Y)  # warnings are errors
+
+
+def test_a_last_layer_that_begins_at_zero_has_its_gradients_later(quick):
+    network = nn.Linear(4, 3)
+    nn.init.zeros_(network.weight)
+    quick(module=network, penalty="jacobian").fit(X, Y)  # warnings are errors
+
+
+class BatchNormalized(nn.Sequential):
+    def __init__(self, in_features, n_classes, layer):
+        super().__init__(nn.Linear(in_features, 8), layer, nn.Linear(8, n_classes))
+
+
+class OverTheBatch(nn.Module):
+    def forward(self, X):
+        return X - X.mean(dim=0)
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.BatchNorm1d(8, track_running_stats=False), OverTheBatch()], ids=["fails", "moves"]
+)
+def test_answers_that_depend_on_the_batch_are_warned_about(quick, layer):
+    clf = quick(module=BatchNormalized, net_params={"module__layer": layer})
+    with pytest.warns(
+        UserWarning, match=r"module BatchNormalized answers a row alone otherwise .*track_running"
+    ) as raised:
+        clf.fit(X, Y)
+    assert [warning.filename for warning in raised] == [__file__]
+
+
+class AlwaysDrops(nn.Module):
+    def forward(self, X):
+        return nn.functional.dropout(X, 0.5)
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d(8), nn.LayerNorm(8), AlwaysDrops()], ids=lambda x: type(x).__name__)
+def test_rows_of_their_own_and_random_answers_are_not_taken_for_dependent_ones(quick, layer):
+    quick(module=BatchNormalized, net_params={"module__layer": layer}).fit(X, Y)  # warnings are errors
 
 
 @pytest.mark.parametrize("module", [lambda: "no network", lambda: nn.Linear])

@@ -57,6 +57,10 @@ class Ball:
         return self.norm.direction(slope / largest.clamp_min(torch.finfo(slope.dtype).tiny))
 
 
+# What to train with where a network has no gradients with respect to its input.
+GRADIENT_FREE = "penalty='smoothness' with neighbors='gaussian' and adversary=None, which need none"
+
+
 def inverse(scale):
     """Return 1 / scale, and 0 for features that must not move."""
     if isinstance(scale, float):
@@ -96,9 +100,34 @@ def ascend(gain, ball, Z, move, n_steps):
     for _ in range(n_steps):
         points = ball.points(Z).detach().requires_grad_()
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(gain(points), points)
+            gradient = gradient_of(gain(points), points)
         Z = move(Z, ball.steepest(gradient))
     return Z
+
+
+def gradient_of(values, points, **options):
+    """Return the gradient of values with respect to points.
+
+    Parameters
+    ----------
+    values : Tensor
+    points : Tensor of shape (n, n_features)
+    **options : dict
+        Further arguments of :func:`torch.autograd.grad`.
+
+    Raises
+    ------
+    ValueError
+        If the values were not computed from the points, or not so that one can differentiate.
+    """
+    if values.requires_grad:
+        (gradient,) = torch.autograd.grad(values, points, allow_unused=True, **options)
+        if gradient is not None:
+            return gradient
+    raise ValueError(
+        "module has logits without a gradient with respect to the points of a penalty or an adversary that follows "
+        f"gradients: take torch.no_grad() and detach() out of its forward, or use {GRADIENT_FREE}."
+    )
 
 
 def worst_directions(gain, X, scale, generator, n_steps=1):

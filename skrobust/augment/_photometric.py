@@ -74,8 +74,8 @@ def posterize(images, strength):
 
 
 def solarize(images, strength):
-    """Invert what is brighter than 1 - strength."""
-    return torch.where(images > 1 - strength.abs(), 1 - images, images)
+    """Invert the 8-bit levels from 256 (1 - strength) on: none at the strength 0, all at 1."""
+    return torch.where(_levels(images) >= LEVELS * (1 - strength.abs()), 1 - images, images)
 
 
 def autocontrast(images, strength):

@@ -13,11 +13,14 @@ from skrobust._persistence import (
     as_tensor,
     is_as_named,
     net_description,
+    network_of,
     shapes_of,
     unfilled_network,
     weights_of,
 )
 from skrobust._runtime import isolated_random_state
+from skrobust.io._answers import is_another, saved_answers
+from skrobust.io._errors import ModelFileError
 from skrobust.modules import build_module
 
 SIZES = {"n_features", "n_classes", "image_shape", "hidden_layer_sizes"}
@@ -40,7 +43,10 @@ def saved_state(fitted):
     saved = {**net_description(net), "weights": weights_of(net), "history": state["net_"]["history"]}
     if isinstance(net.module, str):
         return {**state, "net_": saved}
-    return {**state, "module": None, "net_": {**saved, "module": None, "made_by": _name_of(net.module)}}
+    # Weights may not be all that a network of one's own computes with.
+    answers = saved_answers(network_of(net), saved, state["_moments"])
+    own = {"module": None, "made_by": _name_of(net.module), "answers": answers}
+    return {**state, "module": None, "net_": {**saved, **own}}
 
 
 def _name_of(module):
@@ -62,9 +68,12 @@ def restored_state(state, module):
     ------
     ValueError
         If the parts contradict each other, or the module is missing or has no place.
+    ModelFileError
+        If the module makes another network than the one that was saved.
     """
     net = dict(state["net_"])
-    made_by = net.pop("made_by", None)
+    # Files of the first versions have no answers.
+    made_by, answers = net.pop("made_by", None), net.pop("answers", None)
     _check_sizes(state, net)
     if (made_by is None) != (module is None):
         raise ValueError(
@@ -75,9 +84,15 @@ def restored_state(state, module):
     if module is None:
         _check_shapes(net)
         return {**state, "net_": net}
-    network = PickledNetwork(_filled(module, net), is_own=True)
+    network = _filled(module, net)
+    if is_another(network, net, state["_moments"], answers):
+        raise ModelFileError(
+            f"module={_name_of(module)} answers otherwise than the network that was saved, although it has its "
+            "weights: register what else it computes with as persistent buffers and save it anew, or give load an "
+            "instance that has it."
+        )
     del net["weights"]
-    return {**state, "module": module, "net_": {**net, "network": network}}
+    return {**state, "module": module, "net_": {**net, "network": PickledNetwork(network, is_own=True)}}
 
 
 def _check_sizes(state, net):

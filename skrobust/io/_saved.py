@@ -52,7 +52,9 @@ def save(estimator, path):
 
     Notes
     -----
-    A module of the user's own is not in the file, only its weights: :func:`load` then needs its class.
+    A module of the user's own is not in the file, only its ``state_dict``: :func:`load` then needs its class. Of what
+    else the module computes with, such as a buffer with ``persistent=False``, the file holds nothing. It holds what the
+    network answers to four made-up rows (unless that is random), by which :func:`load` tells another network.
 
     Examples
     --------
@@ -104,7 +106,7 @@ def load(path, *, module=None):
     ------
     ModelFileError
         If the file is truncated or otherwise damaged, was written by something else or by a later version, asks for
-        what is not allowed, or needs a module.
+        what is not allowed, or needs a module; or if the module has the weights that were saved, but answers otherwise.
     OSError
         If the file is missing or may not be read.
     ImportError
@@ -147,8 +149,8 @@ def load(path, *, module=None):
             _classifier_of(estimator)
             if decoder.unused:
                 raise ValueError("it has arrays that nothing uses")
-        except Warning:
-            raise  # where warnings are errors, they are not those of the file
+        except (Warning, ModelFileError):
+            raise  # where warnings are errors, they are not those of the file, nor is a module
         except Exception as error:  # a file of unknown origin can go wrong in any way
             raise ModelFileError(
                 f"path={str(path)!r} cannot be loaded, since {_reason(error)}: use a file as skrobust.io.save wrote it."

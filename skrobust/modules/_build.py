@@ -146,7 +146,7 @@ def _accepted(factory, sizes):
 
 
 def check_logits(network, rows, n_classes):
-    """Check on a few rows that a network returns one logit for each class.
+    """Check on a few rows that a network returns one logit for each class, in evaluation and in training mode.
 
     Parameters
     ----------
@@ -157,7 +157,8 @@ def check_logits(network, rows, n_classes):
     Raises
     ------
     ValueError
-        If the network fails on the rows, changes them, returns another shape, or returns probabilities.
+        If the network fails on the rows, changes them, returns another shape or further outputs, or returns
+        probabilities.
 
     Examples
     --------
@@ -166,18 +167,37 @@ def check_logits(network, rows, n_classes):
     >>> check_logits(torch.nn.Linear(4, 3), torch.zeros(2, 4), n_classes=3)
     """
     outputs = _outputs(network, rows)
-    name = type(network).__name__
-    shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-    if shape != (len(rows), n_classes):
-        raise ValueError(
-            f"module {name} must return one logit for each of {n_classes} classes, shape {(len(rows), n_classes)}, "
-            f"got {shape}: set its number of outputs to {n_classes}."
-        )
+    _check_shape(network, outputs, (len(rows), n_classes))
+    _check_training(network, rows, n_classes)
     if _are_probabilities(outputs):
         raise ValueError(
-            f"module {name} returns probabilities (its outputs lie in [0, 1] and add up to 1): remove the softmax at "
-            "its end, so that it returns logits."
+            f"module {type(network).__name__} returns probabilities (its outputs lie in [0, 1] and add up to 1): "
+            "remove the softmax at its end, so that it returns logits."
         )
+
+
+def _check_shape(network, outputs, expected, mode=""):
+    """Check that outputs are a tensor of the expected shape, one column for each class."""
+    is_tensor = isinstance(outputs, torch.Tensor)
+    got = tuple(outputs.shape) if is_tensor else type(outputs).__name__
+    if got != expected:
+        remedy = f"set its number of outputs to {expected[1]}" if is_tensor else "return the logits alone"
+        raise ValueError(
+            f"module {type(network).__name__} must return one logit for each of {expected[1]} classes, shape "
+            f"{expected}, got {got}{mode}: {remedy}."
+        )
+
+
+def _check_training(network, rows, n_classes):
+    """Check the shape of the outputs in training mode, in which some networks return further heads."""
+    devices = [rows.device] if rows.device.type == "cuda" else []
+    try:
+        twin = copy.deepcopy(network).train()  # for statistics of batches and counters move in this mode
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            outputs = twin(rows.clone())
+    except Exception:  # batches may be too small here; if not, training is to say what is wrong
+        return
+    _check_shape(network, outputs, (len(rows), n_classes), mode=" in training mode")
 
 
 def _outputs(network, rows):

@@ -6,6 +6,10 @@ import torch
 
 from skrobust.modules._trace import NoCutError, ancestors_of, halves_of
 
+# Of the layers that a message may name, and of the rows that these are tried on: it is to come soon.
+MOST_TRIED = 40
+MOST_ROWS = 8
+
 
 def cut_at(network, layer, rows):
     """Cut a network in two behind a layer, so that noise can be added to the activations of this layer.
@@ -34,7 +38,7 @@ def cut_at(network, layer, rows):
     ValueError
         If no layer has this name; if the layer runs not at all or several times in a pass; if a connection leads around
         it; if its output is not a tensor with a row for each row; if the forward of a module around it cannot be
-        traced; or if both halves together are not the network. The message lists the layers where a cut is possible.
+        traced; or if both halves together are not the network. The message lists layers where a cut is possible.
 
     Notes
     -----
@@ -56,13 +60,11 @@ def cut_at(network, layer, rows):
     """
     network = getattr(network, "_orig_mod", network)
     if layer not in dict(network.named_modules(remove_duplicate=False)) or not layer:
-        raise ValueError(f"layer={layer!r} is not a layer of {type(network).__name__}: {_remedy(network)}")
-    twin = copy.deepcopy(network)
+        raise ValueError(f"layer={layer!r} is not a layer of {type(network).__name__}: {_remedy(network, layer, rows)}")
     try:
-        with _same_random_numbers(rows):
-            cuts = [_cut_in_mode(twin, layer, rows, training) for training in (False, True)]
+        cuts = _cuts_of(copy.deepcopy(network), layer, rows)
     except NoCutError as error:
-        message = f"layer={layer!r} of {type(network).__name__} {error}: {_remedy(network)}"
+        message = f"layer={layer!r} of {type(network).__name__} {error}: {_remedy(network, layer, rows)}"
         raise ValueError(message) from error.__cause__
     return Cut(network, layer, cuts[0].shape, {**cuts[0].halves_by_modes, **cuts[1].halves_by_modes})
 
@@ -115,6 +117,12 @@ class Cut:
 
 def _modes_of(modules):
     return tuple(module.training for module in modules)
+
+
+def _cuts_of(twin, layer, rows):
+    """Return the cuts of a network in evaluation and in training mode."""
+    with _same_random_numbers(rows):
+        return [_cut_in_mode(twin, layer, rows, training) for training in (False, True)]
 
 
 def _cut_in_mode(twin, layer, rows, training):
@@ -171,16 +179,27 @@ def _close(outputs, expected):
     return torch.allclose(outputs, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
-def _remedy(network):
+def _remedy(network, refused, rows):
     """Return the end of a message that names the layers of a network where a cut is possible."""
     twin = copy.deepcopy(network)
-    possible = [name for name, _ in twin.named_modules() if name and _is_possible(twin, name)]
+    names = [name for name, _ in twin.named_modules() if name not in ("", refused) and _is_possible(twin, name)]
+    tried = names[:: 1 + len(names) // MOST_TRIED]  # from all over the network
+    possible = [name for name in tried if _is_cut(twin, name, rows[:MOST_ROWS])]
     return f"use one of {possible}." if possible else "it has no layer where a cut is possible."
 
 
 def _is_possible(network, layer):
+    """Return whether the graph of a network allows a cut, which is to be tried on rows."""
     try:
         halves_of(network, layer)
     except NoCutError:
+        return False
+    return True
+
+
+def _is_cut(twin, layer, rows):
+    try:
+        _cuts_of(twin, layer, rows)
+    except Exception:  # of any kind, as half a network may raise: such a layer is no remedy
         return False
     return True

@@ -16,6 +16,11 @@ class Penalty(BaseEstimator):
     # Whether its value holds a gradient, so that training differentiates twice.
     differentiates = False
 
+    @property
+    def follows_gradient(self):
+        """Whether the network must have gradients with respect to the points."""
+        return self.differentiates
+
     def points(self, anchors, neighborhood):
         """Return the anchors, Tensor of shape (n, n_features), along which one can differentiate."""
         return tracked(anchors)

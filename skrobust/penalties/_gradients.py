@@ -11,14 +11,14 @@ import torch
 
 from skrobust._norms import L2
 from skrobust.adversary import Ball, ascend
+from skrobust.adversary._maximizer import gradient_of
 from skrobust.losses import cross_entropy
 from skrobust.penalties._base import LABELED, Penalty, tracked
 
 
 def slope(values, points, along=None):
     """Return the gradient of values with respect to points, which can be differentiated once more."""
-    (gradient,) = torch.autograd.grad(values, points, grad_outputs=along, create_graph=True)
-    return gradient
+    return gradient_of(values, points, grad_outputs=along, create_graph=True)
 
 
 def _loss_slope(points, logits, labels):

@@ -43,6 +43,8 @@ class VirtualAdversarial(Penalty):
     VirtualAdversarial()
     """
 
+    follows_gradient = True
+
     def __init__(self, n_power_iterations=1, *, xi=0.1, anchors=ALL):
         self.n_power_iterations = n_power_iterations
         self.xi = xi
@@ -114,6 +116,11 @@ class UniformConfidence(Penalty):
         self.measure = measure
         self.n_steps = n_steps
         self.anchors = anchors
+
+    @property
+    def follows_gradient(self):
+        """Whether points are moved along gradients."""
+        return self.n_steps > 0
 
     def check(self):
         """Raise a ValueError if a parameter is wrong."""
