@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 PAGE = pathlib.Path(__file__).parents[2] / "docs/user_guide/paper_figures.inc"
 TUNING = "paper_mnist_tuning_runs.csv"
 # Digits behind the point of what is no share or distance.
-DIGITS = {"epochs": 0, "fit_cpu_seconds": 0, "attack_seconds": 0}
+DIGITS = {"epochs": 0, "fit_cpu_seconds": 0}
 NOT_MEASURED = "Not measured yet: {}.\n"
 
 
@@ -111,7 +111,7 @@ def equal_seconds(found):
 
 def seconds(found):
     """Give what the trainings cost."""
-    columns = {"epochs": "epochs", "fit_cpu_seconds": "seconds of training", "attack_seconds": "seconds of attacks"}
+    columns = {"epochs": "epochs", "fit_cpu_seconds": "seconds of training"}
     return _by_size(found, lambda cell: cell_table(cell, "What it cost", columns))
 
 
