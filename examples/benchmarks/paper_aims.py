@@ -3,14 +3,13 @@
 import dataclasses
 import math
 
-import pandas as pd
 from bench_paper_cifar import N_ALL as N_CIFAR
 from bench_paper_cifar import WIDTH
 from bench_paper_mnist import PLAIN
 from common import RESULTS, read_csv
 from figure_text import count, number, signed
 from paper_judgement import LEAST_SEEDS
-from paper_runs import FULL_SIZES, Cell, cifar_runs, needs_adversary, whole
+from paper_runs import FULL_SIZES, cifar_cell, needs_adversary, whole, widest_on_cifar
 
 HEADS = ["aim", "best training", "found, of what is wanted", "verdict"]
 NOT_MEASURED = "not measured"
@@ -116,10 +115,12 @@ def _cifar():
     """Return the row of the aim on CIFAR-10, as the widest network meets it that has been trained."""
     wanted = {"clean": 0.6, "worst_case_linf_8/255": 0.3}
     aim = Aim("CIFAR-10, without adversarial examples: clean; Linf 8/255", N_CIFAR, wanted)
-    for width, path in cifar_runs().items():
-        comment = "" if width == WIDTH else f"not the aim: a network of width {width}, not {WIDTH}"
-        return aim.line(Cell(N_CIFAR, 32, pd.read_csv(path), {}), comment=comment)
-    return aim.line(None)
+    widest = widest_on_cifar()
+    if widest is None:
+        return aim.line(None)
+    width, path = widest
+    comment = "" if width == WIDTH else f"not the aim: a network of width {width}, not {WIDTH}"
+    return aim.line(cifar_cell(path), comment=comment)
 
 
 def _costs():

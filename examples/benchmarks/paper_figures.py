@@ -6,8 +6,6 @@ What has not been run yet is said to be not measured. readme_figures.py writes i
 import math
 import pathlib
 
-import pandas as pd
-from bench_paper_cifar import N_ALL as N_CIFAR
 from bench_paper_cifar import WIDTH
 from bench_paper_mnist import FAR_EPS, METHODS, N_JUDGING_ATTACKED, PLAIN, REFERENCE
 from common import RESULTS
@@ -15,7 +13,17 @@ from figure_text import count, listed, number, rst_table, share
 from paper_aims import HEADS, aims_judged
 from paper_comparison import Tuned
 from paper_judgement import crossings_judged, gains_judged, recipe
-from paper_runs import CONFIDENCE, FULL_SIZES, LABELED_ONLY, MAX_DISTANCE, THREATS, cells, cifar_runs, whole
+from paper_runs import (
+    CONFIDENCE,
+    FULL_SIZES,
+    LABELED_ONLY,
+    MAX_DISTANCE,
+    THREATS,
+    cells,
+    cifar_cell,
+    whole,
+    widest_on_cifar,
+)
 from scipy.stats import binomtest
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/user_guide/paper_figures.inc"
@@ -213,12 +221,13 @@ def aims(found):
 
 def cifar(found):
     """Say what has been run on CIFAR-10."""
-    runs = cifar_runs()
-    if not runs:
+    widest = widest_on_cifar()
+    if widest is None:
         return "All images want a GPU, and are not measured yet.\n"
-    width, path = next(iter(runs.items()))
+    width, path = widest
     narrow = "" if width == WIDTH else f" The benchmark's own width is {WIDTH}, which wants a GPU: not measured yet."
-    images, epochs = count(N_CIFAR, "training image"), count(pd.read_csv(path)["epochs"].max(), "epoch")
+    cell = cifar_cell(path)
+    images, epochs = count(cell.n_train, "training image"), count(cell.runs["epochs"].max(), "epoch")
     return (
         f".. benchmark-table:: {path.name.replace('_runs', '')}\n   :columns: model=training, n_seeds=seeds, clean, "
         "worst_case_linf_2/255=Linf 2/255, worst_case_linf_4/255=Linf 4/255, worst_case_linf_8/255=Linf 8/255, "
@@ -226,8 +235,8 @@ def cifar(found):
         "worst_case_linf_8/255|rho_median|fit_cpu_seconds\n   :pivot: measure, mean, std_error\n"
         "   :format: .3f, fit_cpu_seconds=.0f\n"
         f"   :caption: CIFAR-10, {images}, {epochs}, ResNet9 of width {width}.\n\n"
-        "All seeds attack the same test images; ± is the standard error over seeds, where there are several. Seconds "
-        f"are those of the processor.{narrow}\n"
+        f"{conditions(cell).strip()} ± is the standard error over seeds, where there are several. Seconds are "
+        f"those of the processor.{narrow}\n"
     )
 
 

@@ -17,6 +17,7 @@ CONFIDENCE = 0.95
 # How far the benchmark looks along a ray.
 MAX_DISTANCE = inspect.signature(figures).parameters["max_distance"].default
 FULL_SIZES = (10_000, 60_000)
+CIFAR_SIDE = 32
 LABELED_ONLY = "labeled only, same passes"
 THREATS = {
     "worst_case_linf_0.1": "Linf 0.1",
@@ -113,13 +114,18 @@ def whole(found, n_train):
     return next((cell for cell in found if (cell.n_train, cell.side) == (n_train, SIDE)), None)
 
 
-def cifar_runs(folder=RESULTS):
-    """Return the runs on CIFAR-10 with all training images, by the width of the network, the widest first."""
+def widest_on_cifar(folder=RESULTS):
+    """Return the width of the widest network trained on all images of CIFAR-10, and its file; None if there is none."""
     path = folder / "paper_cifar_runs.csv"
     widths = {WIDTH: path} if path.exists() else {}
     matches = map(NAMES_OF_SLICES.fullmatch, (path.name for path in folder.iterdir()))
     widths |= {int(match[1]): folder / match[0] for match in matches if match}
-    return dict(sorted(widths.items(), reverse=True))
+    return max(widths.items(), default=None)
+
+
+def cifar_cell(path):
+    """Return all runs of a file on CIFAR-10."""
+    return Cell(N_CIFAR, CIFAR_SIDE, pd.read_csv(path), {})
 
 
 def needs_adversary(name):
