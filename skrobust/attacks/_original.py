@@ -173,8 +173,10 @@ def _n_different(ours, others):
     """Return the number of rows whose answers differ, or whose scores do by more than rounding."""
     if ours.ndim == 1:
         return (ours != others).sum()
-    spread = ours.max() - ours.min()
-    return (~np.isclose(ours, others, rtol=0, atol=TOLERANCE * spread, equal_nan=True)).any(axis=1).sum()
+    ours, others = ours.astype(np.float64), others.astype(np.float64)
+    with np.errstate(all="ignore"):  # scores that overflow have no spread
+        spread = ours.max() - ours.min()
+        return (~np.isclose(ours, others, rtol=0, atol=TOLERANCE * spread, equal_nan=True)).any(axis=1).sum()
 
 
 @contextlib.contextmanager
