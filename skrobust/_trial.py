@@ -5,6 +5,7 @@ import warnings
 import torch
 
 from skrobust._objective import INPUT_SPACE, Attacked, OffSupport
+from skrobust._persistence import network_of
 from skrobust.adversary import resolve_adversary
 from skrobust.adversary._maximizer import GRADIENT_FREE
 from skrobust.adversary._trainings import Averaged
@@ -38,7 +39,7 @@ def try_out(estimator, objective, net, rows):
         If that gradient is zero, or an answer depends on the other rows of its batch.
     """
     # Not the compiled network, which would be compiled once more for these few rows.
-    network, rows = getattr(net.module_, "_orig_mod", net.module_), net.shaped(rows)
+    network, rows = network_of(net), net.shaped(rows)
     followers = _followers(estimator, objective)
     network.eval()
     try:

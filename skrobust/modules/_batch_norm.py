@@ -71,6 +71,11 @@ def labeled_batch_norm(network):
     ValueError
         In a pass in training mode, if the labeled rows have a single value per channel, which has no variance.
 
+    Warns
+    -----
+    UserWarning
+        If a layer sees other rows than those of the pass, so that unlabeled points count in its statistics.
+
     Examples
     --------
     >>> import torch
