@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.utils import Bunch
 
-from skrobust import datasets
-from skrobust.datasets import adapt_images, fetch_cifar10, fetch_mnist, make_spheres
+from skrobust.datasets import _fetch, adapt_images, fetch_cifar10, fetch_mnist, make_spheres
 
 
 def levels(rng, *shape):
@@ -55,10 +54,10 @@ def openml(monkeypatch):
             asked.append((args, kwargs))
             return table
 
-        monkeypatch.setattr(datasets, "fetch_openml", fetch)
+        monkeypatch.setattr(_fetch, "fetch_openml", fetch)
         return asked
 
-    monkeypatch.setattr(datasets, "fetch_openml", None)
+    monkeypatch.setattr(_fetch, "fetch_openml", None)
     return answer
 
 
@@ -112,7 +111,7 @@ def test_openml_rows_are_split_and_shaped_as_published(openml):
     rng = np.random.default_rng(0)
     pixels = levels(rng, 60_004, 2).repeat(2, axis=1)
     openml(Bunch(data=pixels.astype(float), target=np.array([str(i % 10) for i in range(60_004)])))
-    data = datasets._from_openml("small", 60_000, (2, 2), ["0"], None)
+    data = _fetch._from_openml("small", 60_000, (2, 2), ["0"], None)
     assert len(data.X_train) == 60_000
     assert data.y_test.tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(data.X_test[1].ravel() * 255, pixels[60_001], atol=1e-4)
