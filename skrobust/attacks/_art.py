@@ -214,31 +214,44 @@ def _filled(pursuit, attack_class, params):
 
 def _classifier(pursuit, frame, attack_class):
     """Return the classifier of ART that an attack is run on, and a function that tells how many rows it was asked."""
-    classification, wanted = _import_art()[1], _requirements(attack_class)
+    classification = _import_art()[1]
     if _is_for_trees(attack_class) and is_tree(unwrapped(pursuit.original.estimator)):
         tree = unwrapped(pursuit.original.estimator)
         return classification.scikitlearn.ScikitlearnDecisionTreeClassifier(tree), lambda: 0
-    n_features, n_classes = pursuit.original.rows.shape[1], len(pursuit.original.classes)
-    ends = frame.ends
-    if attack_class.__name__ == "ZooAttack" and ends is not None:
-        # It moves one feature at a time, and takes bounds for those of one.
-        ends = ends[0].min(), ends[1].max()
-    is_on_answers = attack_class.__name__ in ON_ANSWERS
-    if pursuit.surface is None or is_on_answers:
-        asked = Asked(pursuit.original, frame, has_scores=not is_on_answers and pursuit.original.has_scores)
-        black_box = classification.BlackBoxClassifier(asked, (n_features,), n_classes, clip_values=ends)
-        return black_box, lambda: asked.n_rows
-    module = InFrame(pursuit.surface, frame, has_even_gradient="ClassGradientsMixin" not in wanted)
-    white_box = classification.PyTorchClassifier(
+    if pursuit.surface is None or attack_class.__name__ in ON_ANSWERS:
+        return _black_box(classification, pursuit, frame, attack_class)
+    return _white_box(classification, pursuit, frame, attack_class)
+
+
+def _black_box(classification, pursuit, frame, attack_class):
+    has_scores = attack_class.__name__ not in ON_ANSWERS and pursuit.original.has_scores
+    asked = Asked(pursuit.original, frame, has_scores=has_scores)
+    shape, n_classes = pursuit.original.rows.shape[1:], len(pursuit.original.classes)
+    ends = _ends(frame, attack_class)
+    return classification.BlackBoxClassifier(asked, shape, n_classes, clip_values=ends), lambda: asked.n_rows
+
+
+def _white_box(classification, pursuit, frame, attack_class):
+    has_even_gradient = "ClassGradientsMixin" not in _requirements(attack_class)
+    module = InFrame(pursuit.surface, frame, has_even_gradient=has_even_gradient)
+    classifier = classification.PyTorchClassifier(
         module,
         loss=torch.nn.CrossEntropyLoss(),
-        input_shape=(n_features,),
-        nb_classes=n_classes,
-        clip_values=ends,
+        input_shape=pursuit.original.rows.shape[1:],
+        nb_classes=len(pursuit.original.classes),
+        clip_values=_ends(frame, attack_class),
         preprocessing=None,
         device_type="gpu" if module.center.is_cuda else "cpu",
     )
-    return white_box, lambda: module.n_rows
+    return classifier, lambda: module.n_rows
+
+
+def _ends(frame, attack_class):
+    """Return the bounds that an attack of ART is told."""
+    if attack_class.__name__ == "ZooAttack" and frame.ends is not None:
+        # It moves one feature at a time, and takes bounds for those of one.
+        return frame.ends[0].min(), frame.ends[1].max()
+    return frame.ends
 
 
 @contextlib.contextmanager

@@ -216,7 +216,6 @@ def _search(pursuit, index, radius, rng, max_queries, nearer=NEARER):
     index, space = index[bounded], space.take(bounded)
     if not len(index):
         return
-    propose = _corner_proposals if space.budget.norm == np.inf else _ball_proposals
     Z, lead = _first(pursuit, space, rng)
     n_asked = 1
     while True:
@@ -226,18 +225,23 @@ def _search(pursuit, index, radius, rng, max_queries, nearer=NEARER):
         if not len(index) or n_asked >= max_queries:
             return
         n_each = int(np.clip(ROWS_AT_ONCE // len(index), 1, MOST_PROPOSALS))
-        each = np.repeat(np.arange(len(index)), n_each)
-        # With one proposal each the space stays itself, with what it has computed.
-        wide = space if n_each == 1 else space.take(each)
-        proposed = wide.shortened(propose(wide, Z[each], share_at(n_asked / max_queries), rng))
-        leads = pursuit.margins(index[each], wide.rows_to_try(proposed)).reshape(-1, n_each)
-        best = leads.argmax(axis=1)
-        chosen = np.arange(len(index)) * n_each + best
-        leads = leads[np.arange(len(index)), best]
+        proposed, leads = _best_proposals(pursuit, index, space, Z, n_each, share_at(n_asked / max_queries), rng)
         # Where scores are flat, wandering finds what standing still does not.
         rises = leads >= lead
-        Z[rises], lead[rises] = proposed[chosen][rises], leads[rises]
+        Z[rises], lead[rises] = proposed[rises], leads[rises]
         n_asked += n_each
+
+
+def _best_proposals(pursuit, index, space, Z, n_each, share, rng):
+    """Return for each row the change that leads farthest of those proposed, and how far it leads."""
+    each = np.repeat(np.arange(len(index)), n_each)
+    # With one proposal each the space stays itself, with what it has computed.
+    wide = space if n_each == 1 else space.take(each)
+    propose = _corner_proposals if space.budget.norm == np.inf else _ball_proposals
+    proposed = wide.shortened(propose(wide, Z[each], share, rng))
+    leads = pursuit.margins(index[each], wide.rows_to_try(proposed)).reshape(-1, n_each)
+    rows, best = np.arange(len(index)), leads.argmax(axis=1)
+    return proposed[rows * n_each + best], leads[rows, best]
 
 
 def _fooled(pursuit, index, space, Z, lead):
