@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from art.attacks.evasion import ProjectedGradientDescent
 from sklearn.datasets import load_wine
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
@@ -157,11 +158,36 @@ def test_card_holds_what_others_need(report):
     assert card["settings"]["random_state"] == 0
     assert card["settings"]["n_control"] == 10
     assert "apgd" in card["settings"]["members"]
+    within, nearest = card["settings"]["budget"]["within eps"], card["settings"]["budget"]["nearest"]
+    assert {"attack": "square", "max_queries": 2000, "n_rows_first": 100} in within
+    assert next(step for step in within if step["attack"] == "apgd")["max_iter"] == 100
+    assert {"attack": "walk", "max_queries": 1000, "rows": "without gradient"} in within
+    assert set(card["settings"]["members"]) == {step["attack"] for step in within + nearest}
     assert {"skrobust", "scikit-learn", "torch", "numpy", "python"} <= set(card["versions"])
     assert [row["eps"] for row in card["summary"]][:3] == [0.0, 0.2, 0.4]
     assert card["n_queries"] > 0
     assert card["seconds"] > 0
     assert card["summary"][-1]["fgsm"] is None
+
+
+class OfArt(ProjectedGradientDescent):
+    """Stands for any class of ART."""
+
+
+def towards_mean(estimator, X, y, *, radius, rng):
+    return X + rng.uniform(0, 1) * (X.mean(axis=0) - X)
+
+
+@pytest.mark.parametrize(("attack", "name"), [(OfArt, "OfArt"), (towards_mean, "towards_mean")])
+def test_card_of_an_attack_by_class_or_function_can_be_written(linear, wine, attack, name):
+    X, y, seed = wine[1], wine[3], np.random.RandomState(0)
+    report = robustness_report(
+        linear, X, y, ThreatModel(0.4), attack=attack, eps_factors=(1,), n_control=3, random_state=seed
+    )
+    settings = json.loads(report.to_json())["settings"]
+    assert settings["attack"] == name
+    assert settings["budget"] == {"within eps": [{"attack": name}]}
+    assert settings["random_state"] == "RandomState(MT19937)"
 
 
 def test_report_is_saved_by_the_end_of_its_name(report, tmp_path):

@@ -58,6 +58,13 @@ def test_order_does_not_matter():
     assert hash(one) == hash(other)
 
 
+def test_numbers_may_come_as_a_series():
+    X = pd.DataFrame({"a": [0.0, 2.0], "b": [0.0, 4.0]})
+    assert ThreatModel(X.std(ddof=0) / 2, units=X.max()) == ThreatModel([0.5, 1], units=[2, 4])
+    with pytest.raises(ValueError, match="one per feature"):
+        ThreatModel(X.max() - 3)
+
+
 class Holder(BaseEstimator):
     def __init__(self, threat_model=None):
         self.threat_model = threat_model

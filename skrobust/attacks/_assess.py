@@ -72,7 +72,7 @@ def assess(estimator, X, y, attack="worst_case", *, threat_model, radii=None, ra
             seconds = _plan.run_all(pursuit, plans, np.random.default_rng(seed))
             pursuit.judge()
             if original.is_random or not pursuit.finds_random_answers():
-                return Assessment(pursuit, threat_model, radii, tuple(seconds), seconds, reason)
+                return Assessment(pursuit, threat_model, radii, plans, seconds, reason)
             # Noise that shows near the boundary alone: what was found by chance does not count.
             original.is_random = True
 
@@ -108,8 +108,8 @@ class Assessment:
     threat_model : ThreatModel
     radii : tuple of float
         In units of the threat model, ascending.
-    members : tuple of str
-        Attacks that apply to the estimator, in their order.
+    plans : list of tuple
+        Pairs of steps and the radii at which they ran.
     seconds_by : dict of str to float
         What each attack took.
     reason : str
@@ -119,7 +119,7 @@ class Assessment:
     pursuit: Pursuit
     threat_model: ThreatModel
     radii: tuple
-    members: tuple
+    plans: list
     seconds_by: dict
     reason: str
 
@@ -127,6 +127,20 @@ class Assessment:
     def n(self):
         """Number of rows."""
         return len(self.distance)
+
+    @property
+    def members(self):
+        """Names of the attacks that apply to the estimator, in their order."""
+        return tuple(self.seconds_by)
+
+    @property
+    def budget(self):
+        """What the attacks may spend, in their order, within finite radii and in search of the nearest row; for JSON.
+
+        Dict of str to list of dict.
+        """
+        parts = {"nearest" if np.inf in radii else "within eps": steps for steps, radii in self.plans}
+        return {name: [step.budget for step in steps] for name, steps in parts.items()}
 
     @property
     def y(self):

@@ -43,6 +43,17 @@ class Step:
         """Name of the attack."""
         return self.attack.name
 
+    @property
+    def budget(self):
+        """What it may spend: the parameters of the attack, and which rows get it, if not all; for JSON."""
+        params = {name: value for name, value in self.attack.params.items() if not inspect.isclass(value)}
+        budget = {"attack": self.name, **params, **self.params}
+        if self.n_tried is not None:
+            budget["n_rows_first"] = self.n_tried
+        if self.only_without_gradient:
+            budget["rows"] = "without gradient"
+        return budget
+
 
 def check_attack(attack, params):
     """Return the attack that a user means, after a check of its parameters.
@@ -67,10 +78,15 @@ def check_attack(attack, params):
     if isinstance(attack, str):
         return _named(attack, params)
     if inspect.isclass(attack):
-        return Attack(attack.__name__, functools.partial(_art.run_art, attack_class=attack))
+        return Attack(attack_name(attack), functools.partial(_art.run_art, attack_class=attack))
     if callable(attack):
-        return Attack(getattr(attack, "__name__", type(attack).__name__), _runner(attack))
+        return Attack(attack_name(attack), _runner(attack))
     raise TypeError(f"attack={attack!r} must be one of {_names()}, a class of ART or a callable.")
+
+
+def attack_name(attack):
+    """Return what to call an attack given as a str, a class of ART or a callable."""
+    return attack if isinstance(attack, str) else getattr(attack, "__name__", type(attack).__name__)
 
 
 def _names():

@@ -214,11 +214,13 @@ def _check_units(units):
 def _check_numbers(name, values, expected):
     """Return one number per feature as a tuple."""
     values = values.tolist() if isinstance(values, np.ndarray) else values
-    if not _is_sequence(values) or not all(map(_is_number, values)):
+    # A Series has no truth value of its own.
+    numbers = tuple(values) if _is_sequence(values) else None
+    if numbers is None or not all(map(_is_number, numbers)):
         raise TypeError(f"{name}={values!r} must be {expected}.")
-    if not values or not all(0 <= value < math.inf for value in values):
+    if not numbers or not all(0 <= number < math.inf for number in numbers):
         raise ValueError(f"{name}={values!r} must hold finite numbers that are not negative, one per feature.")
-    return tuple(map(float, values))
+    return tuple(map(float, numbers))
 
 
 def _is_number(value):

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from numbers import Real
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def card_of(report):
 
 
 def _plain(value):
-    """Return what JSON can hold: numbers of Python, None for NaN, words for infinities."""
+    """Return what JSON can hold: numbers of Python, None for NaN, words for infinities and for what else there is."""
     if isinstance(value, dict):
         return {str(name): _plain(entry) for name, entry in value.items()}
     if isinstance(value, list):
@@ -44,7 +45,7 @@ def _plain(value):
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not np.isfinite(value):
         return None if np.isnan(value) else str(value)
-    return value
+    return value if value is None or isinstance(value, str | Real) else str(value)
 
 
 def _versions():

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from tqdm import tqdm
 
 from skrobust.attacks._assess import assess, global_states
+from skrobust.attacks._plan import attack_name
 from skrobust.metrics import _render
 from skrobust.metrics._card import card_of
 from skrobust.metrics._control import control_attacks, run_control
@@ -100,7 +101,7 @@ def robustness_report(
         index = _some_rows(result.n, n_control, seed)
         control = _controlled(estimator, X, y, result, index, seed, bar)
         flags = flags_of(Evidence(estimator, result, control))
-    settings = {"attack": str(attack), "random_state": random_state, "n_control": len(index)}
+    settings = {"attack": attack_name(attack), "random_state": random_state, "n_control": len(index)}
     return _report(result, control, flags, settings, time.perf_counter() - start)
 
 
@@ -131,7 +132,7 @@ class RobustnessReport:
         Whether every row that stands at some eps of the summary is certified there: no attack can fool more.
     threat_model : ThreatModel
     settings : dict
-        Attack, its members, seeds and budget.
+        Attack, its members and their budget in the order in which they run, the seed, and seconds.
     seconds : float
         What it took.
     n_queries : int
@@ -248,7 +249,7 @@ def _radii(eps_factors, threat_model):
 
 def _attacked(estimator, X, y, attack, threat_model, radii, seed, bar):
     """Return the assessment of all rows."""
-    bar.set_postfix_str(f"{attack} on all rows")
+    bar.set_postfix_str(f"{attack_name(attack)} on all rows")
     # The ensemble also looks for the nearest adversarial rows, however far.
     radii = (*radii, np.inf) if attack == "worst_case" else radii
     result = assess(estimator, X, y, attack, threat_model=threat_model, radii=radii, random_state=seed)
@@ -283,6 +284,7 @@ def _report(result, control, flags, settings, seconds):
     settings = {
         **settings,
         "members": list(result.members),
+        "budget": result.budget,
         "seconds_by_attack": {name: round(seconds, 3) for name, seconds in result.seconds_by.items()},
     }
     return RobustnessReport(
