@@ -47,8 +47,8 @@ models = {name: make_pipeline(StandardScaler(), clf).fit(X_train, y_train) for n
 # Attack
 # ------
 # Each feature may change by up to eps of the standard deviations that it has in the training rows. The attacks go
-# through the scaler, so that this means the same for all. ``worst_case`` runs all attacks that suit the classifier,
-# each on the rows that the others left.
+# through the scaler, so that this means the same for all. ``worst_case`` is an ensemble of attacks chosen for the
+# classifier, each on the rows that the others left.
 
 EPS = [0, 0.2, 0.4]
 threat_model = ThreatModel(units="std").resolve(X_train)

@@ -33,8 +33,9 @@ def make_wide_moons(n_rows, n_columns, seed):
 # What is compared
 # ----------------
 # A plain network; one with the package's defaults, one unlabeled point per row and one neighbor for each of both; and
-# one without unlabeled points, which has three neighbors of each labeled row instead. The last two evaluate the same
-# number of points in every step, so that a difference is not one of effort. All get about the same number of steps.
+# one without unlabeled points, which has three neighbors of each labeled row instead, at the radius of the unlabeled
+# points. The last two evaluate the same number of points in every step, so that a difference is not one of effort. All
+# get about the same number of steps.
 
 ways = {
     "plain": {"smoothness": 0},

@@ -138,8 +138,8 @@ plt.show()
 # - Every one of them leaves the accuracy nearly as it was and multiplies that at the largest eps. Which one it is
 #   matters less than that there is one: the bands of most overlap, and one split of a small data set gives no ranking.
 # - FGSM training and the curvature do best at the largest eps, and smoothness does not lead. But FGSM was trained for
-#   the very norm that it is judged in. The README has the worst case in two norms, of larger networks on more images,
-#   by one seed: there adversarial training leads in its own norm and falls behind in the other.
+#   the very norm that it is judged in. The README has the worst case in two norms, of larger networks on more images:
+#   there adversarial training leads in its own norm and falls behind in the other.
 # - They differ in how much strength they bear. The penalties on gradients of the loss cost accuracy if they are too
 #   strong, and then robustness, too.
 # - They differ in cost. Those that take one more gradient are the cheapest, smoothness evaluates four points for each

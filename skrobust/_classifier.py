@@ -64,7 +64,8 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         "stability", "uniform_confidence", an object or a function (see :mod:`skrobust.penalties`); None is nothing.
         Some act at labeled rows alone, and then no unlabeled points are made.
     adversary : {"fgsm", "n_fgsm", "pgd", "trades"}, adversary object or None, default=None
-        Adversarial training, beside the penalty, such as ``PGD(eps=0.1)`` (see :mod:`skrobust.adversary`).
+        Adversarial training, such as ``PGD(eps=0.1)`` (see :mod:`skrobust.adversary`), beside the penalty, which
+        ``smoothness=0`` leaves out. A name has eps=0.1, in the units of `X`.
     noise_layer : str, default=None
         Name of a layer of the network: unlabeled points and neighbors are then made in its activations, with their own
         D and number of features. D is that of up to 2048 evenly spaced training rows, measured before every epoch,

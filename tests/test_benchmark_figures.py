@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import skrobust
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -101,11 +103,23 @@ def test_the_recommendation_is_what_stands_best_or_what_cannot_be_told_from_it(b
         union,
         clean=lambda method, seed: 0.97 if method == "pgd-7" else 0.98,
         worst_case_union=lambda method, seed: union[method][seed],
+        epochs=lambda method, seed: 40,
     )
     (cell,) = benchmarks("paper_runs").cells(tmp_path)
     text = benchmarks("paper_judgement").recipe(cell)
     assert all(word in text for word in words)
     assert f"- union: *pgd-7*, .{np.mean(unions) * 1000:.0f} (3 seeds)" in text
+    assert "``OffSupportRobustClassifier(" in text
+
+
+def test_trainings_are_given_as_code_that_makes_them(benchmarks):
+    bench = benchmarks("bench_paper_mnist")
+    names = {name: getattr(skrobust.adversary, name) for name in skrobust.adversary.__all__}
+    names |= {"OffSupportRobustClassifier": skrobust.OffSupportRobustClassifier}
+    code = bench.in_code("fgsm + smoothness", 7)
+    made = eval(code, names)  # noqa: S307
+    assert (made.module, made.max_epochs, made.smoothness, made.adversary.weight) == ("lenet", 7, 0.04, 0.8)
+    assert all(repr(eval(bench.in_code(name, 7), names)) for name in bench.METHODS)  # noqa: S307
 
 
 def test_aims_take_the_training_whose_worse_figure_is_best(benchmarks, tmp_path):

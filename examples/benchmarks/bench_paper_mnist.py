@@ -37,6 +37,8 @@ from skrobust.adversary import FGSM, NFGSM, PGD, TRADES, MultiplePerturbations
 from skrobust.datasets import adapt_images, fetch_cifar10, fetch_mnist
 from skrobust.metrics import nearest_neighbor_margin
 
+NET = "lenet"
+TUNING = "paper_mnist_tuning_runs"
 UNIT = {"clip_values": (0, 1)}
 PLAIN, REFERENCE = "plain", "smoothness"
 LABELED = {"n_unlabeled": 0}
@@ -130,6 +132,12 @@ def estimator(name, base, tuned, n_epochs):
     return METHODS[method_name].estimator(base, tuned.value(method_name), max_epochs=n_epochs)
 
 
+def in_code(name, n_epochs):
+    """Return the code that makes the classifier of a method."""
+    tuned = Tuned(RESULTS / f"{TUNING}.csv")
+    return " ".join(estimator(name, OffSupportRobustClassifier(NET), tuned, n_epochs).__repr__(math.inf).split())
+
+
 def choose(options, base, X, y, path):
     """Train with every value of the knobs on some training rows, and judge by the next ones."""
     rest = slice(N_TUNING, N_TUNING + N_JUDGING)
@@ -178,8 +186,8 @@ def stem(options, X):
 def main():
     options = parsed()
     use_one_thread()
-    base = OffSupportRobustClassifier("lenet", device="cpu")
-    tuning, mnist = options.results / "paper_mnist_tuning_runs.jsonl", fetch_mnist(options.data)
+    base = OffSupportRobustClassifier(NET, device="cpu")
+    tuning, mnist = options.results / f"{TUNING}.jsonl", fetch_mnist(options.data)
     X, y = resized(mnist.X_train[: options.n_train], options.side), mnist.y_train[: options.n_train]
     if options.tune:
         choose(options, base, X, y, tuning)

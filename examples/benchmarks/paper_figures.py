@@ -7,7 +7,7 @@ import math
 import pathlib
 
 from bench_paper_cifar import WIDTH
-from bench_paper_mnist import FAR_EPS, METHODS, N_JUDGING_ATTACKED, PLAIN, REFERENCE
+from bench_paper_mnist import FAR_EPS, METHODS, N_JUDGING_ATTACKED, PLAIN, REFERENCE, TUNING, in_code
 from common import RESULTS
 from figure_text import count, listed, number, rst_table, share
 from paper_aims import HEADS, aims_judged
@@ -27,7 +27,6 @@ from paper_runs import (
 from scipy.stats import binomtest
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/user_guide/paper_figures.inc"
-TUNING = "paper_mnist_tuning_runs.csv"
 # Digits behind the point of what is no share or distance.
 DIGITS = {"epochs": 0, "fit_cpu_seconds": 0}
 NOT_MEASURED = "Not measured yet: {}.\n"
@@ -76,7 +75,7 @@ def seeds(found):
 
 def tuning(found):
     """Say which values of the knobs were tried, and which were taken."""
-    tuned = Tuned(RESULTS / TUNING)
+    tuned = Tuned(RESULTS / f"{TUNING}.csv")
     tried = {name: method for name, method in METHODS.items() if any(row["method"] == name for row in tuned.rows)}
     rows = []
     for name, method in tried.items():
@@ -92,6 +91,13 @@ def tuning(found):
     at_end = [name for name, m in tried.items() if m.values and tuned.value(name) in (min(m.values), max(m.values))]
     note = f"For {listed(at_end)} the value taken is the first or last that was tried: one beyond may be better.\n"
     return "\n".join([table, attacked, *([note] if at_end else [])])
+
+
+def trainings(found):
+    """Give the code of the trainings."""
+    cell = whole(found, FULL_SIZES[0])
+    n_epochs = int(cell.runs["epochs"].iloc[0])
+    return "".join(f"*{name}*\n   ``{in_code(name, n_epochs)}``\n\n" for name in cell.methods())
 
 
 def worst_case(found):
@@ -269,6 +275,7 @@ def _by_size(found, part):
 PARTS = {
     "seeds": seeds,
     "tuning": tuning,
+    "trainings": trainings,
     "worst-case": worst_case,
     "picture-worst-case": picture_of_worst_case,
     "recipe": lambda found: recipe(whole(found, FULL_SIZES[0])),

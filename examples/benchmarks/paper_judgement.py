@@ -6,7 +6,7 @@ seed, disagrees if it holds in none, and is mixed otherwise; below three seeds n
 
 import math
 
-from bench_paper_mnist import PLAIN, REFERENCE, SIDE
+from bench_paper_mnist import PLAIN, REFERENCE, SIDE, in_code
 from figure_text import count, listed, number, rst_table, signed
 from paper_runs import FULL_SIZES, LABELED_ONLY, MAX_DISTANCE, THREATS, needs_adversary, whole
 
@@ -49,11 +49,13 @@ def recipe(cell):
     gentle = _best(cell, filter(_is_gentle, methods), UNION)
     lines.append(f"- union, without adversarial examples in training: {_standing(cell, gentle, UNION)}")
     head = f"Largest mean accuracy in the worst case on {cell.n_train:,} images:\n\n"
-    return head + "\n".join(lines) + f"\n\n{_recommendation(cell, best[UNION])}\n"
+    taken, reason = _recommendation(cell, best[UNION])
+    code = f"For images in [0, 1] that is ``{in_code(taken, int(cell.runs['epochs'].iloc[0]))}``."
+    return head + "\n".join(lines) + f"\n\n{reason} {code}\n"
 
 
 def _recommendation(cell, best):
-    """Say which training to take: that with the largest union, or what cannot be told from it and costs less."""
+    """Return which training to take, and why: the largest union, or what cannot be told from it and costs less."""
     others = [method for method in cell.methods() if method != best]
     second = _best(cell, others, UNION)
     ahead = cell.differences(best, second, UNION)
@@ -62,9 +64,9 @@ def _recommendation(cell, best):
     alike = [best, *(method for method in others if _are_alike(cell.differences(best, method, UNION)))]
     taken = _best(cell, alike, "clean")
     if taken == best:
-        return f"The recommendation is the training with the largest union: *{best}*. It is {beside}."
+        return taken, f"The recommendation is the training with the largest union: *{best}*. It is {beside}."
     clean = [number(cell.mean(method, "clean")) for method in (taken, best)]
-    return (
+    return taken, (
         f"*{best}*, with the largest union, is {beside}. Of trainings whose unions seeds do not tell from it, the "
         f"recommendation is the one that keeps most clean accuracy: *{taken}*, {clean[0]} instead of {clean[1]}."
     )

@@ -31,7 +31,8 @@ def find_adversarial(estimator, X, y, attack="pgd", *, threat_model, random_stat
         - "nearest_other": the way to the nearest row in X that is answered otherwise;
         - "split_search", "decision_tree", "lattice", "transfer": what suits trees and forests, a single tree, integers
           and one-hot groups, and a surrogate network;
-        - "worst_case": all that suits the estimator, each on rows that the others left standing;
+        - "worst_case": an ensemble of these chosen for the estimator, each on rows that the others left standing; the
+          costliest first try 100 of many rows, and go on if they fool more than 1 % of these;
         - a class in ``art.attacks.evasion``;
         - a callable ``f(estimator, X, y, *, radius, rng, **attack_params)`` that returns counterparts of the rows X.
 
