@@ -13,6 +13,9 @@ from skrobust._labels import label_array, marked_unlabeled, plain_labels
 
 __all__ = ["LabeledFolds", "most_robust_within"]
 
+# Means over the same scores of folds, in another order, differ in the last bit.
+ROUNDING = 1e-12
+
 
 class LabeledFolds(BaseCrossValidator):
     """Split labeled rows only; unlabeled rows are in every training fold and in no test fold.
@@ -226,16 +229,19 @@ class _MostRobustWithin:
                 f"robust={robust!r} has no candidate with a finite score, as all failed: search with "
                 "error_score='raise' to see why."
             )
-        # Means over folds differ in the last bit.
-        least = clean_scores[is_scored].max() - self.tolerance - 1e-12
-        eligible = np.flatnonzero(is_scored & (clean_scores >= least))
-        # The last key counts first.
-        chosen = int(eligible[np.lexsort((-clean_scores[eligible], -robust_scores[eligible]))[0]])
+        eligible = _near_best(clean_scores, np.flatnonzero(is_scored), self.tolerance)
+        chosen = int(_near_best(clean_scores, _near_best(robust_scores, eligible))[0])
         _warn_about_attacks(cv_results, eligible, chosen)
         return chosen
 
     def __repr__(self):
         return f"most_robust_within({self.tolerance!r}, clean={self.clean!r}, robust={self.robust!r})"
+
+
+def _near_best(scores, candidates, tolerance=0):
+    """Return those of the candidates whose score is the best of theirs, or lies below it by no more than this."""
+    own = scores[candidates]
+    return candidates[own >= own.max() - tolerance - ROUNDING]
 
 
 def _only_robust_key(cv_results):

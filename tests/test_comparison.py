@@ -1,6 +1,7 @@
 """compare_training: the same rows and seeds for all, and nothing lost when it is cut off."""
 
 import copy
+import json
 import os
 import runpy
 import signal
@@ -20,7 +21,7 @@ from sklearn.ensemble._base import _set_random_states
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.metrics import accuracy_score
-from sklearn.model_selection import KFold, ShuffleSplit
+from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -30,6 +31,7 @@ from torch import nn
 from skrobust import ThreatModel, make_robustness_scorers
 from skrobust.evaluation import compare_training, summarize
 from skrobust.metrics import robust_accuracy_score
+from skrobust.model_selection import LabeledFolds
 from skrobust.modules import MLP
 
 SECONDS = ["fit_seconds", "fit_cpu_seconds", "attack_seconds"]
@@ -243,11 +245,34 @@ def test_a_failing_fit_does_not_lose_the_others(data, seen):
     assert n_seeds["bad", "clean"] == 1
 
 
-def test_when_all_fail_there_is_still_a_table(data, seen):
+@pytest.mark.parametrize("baseline", [None, "bad"])
+def test_when_all_fail_there_is_still_a_table(data, seen, baseline):
     with pytest.warns(UserWarning, match="1 of 1 runs failed"):
-        found = compare_training({"bad": Recorder(fails_at=1)}, *data, n_seeds=1)
+        found = compare_training({"bad": Recorder(fails_at=1)}, *data, n_seeds=1, baseline=baseline)
     assert found.runs["error"].tolist() == ["RuntimeError: no luck"]
     assert len(found.summary) == 0
+
+
+def test_a_score_that_the_classes_do_not_allow_fails_before_the_attacks(data):
+    X, y = data
+    attacked = []
+
+    def spy(estimator, X, y, *, radius, rng):
+        attacked.append(len(X))
+        return X
+
+    params = {"threat_models": [0.1], "attacks": {"spy": spy}, "n_seeds": 1, "scoring": "roc_auc"}
+    with pytest.warns(UserWarning, match="1 of 1 runs failed.*multi_class must be in"):
+        compare_training({"a": LogisticRegression()}, X, y + (X[:, 0] > 0), **params)
+    assert not attacked
+    compare_training({"a": LogisticRegression()}, X, y, **params)
+    assert attacked
+
+
+def test_no_row_is_attacked_without_a_threat_model(data):
+    found = compare_training({"a": LogisticRegression()}, *data, n_seeds=1, n_attacked=10)
+    assert found.runs["n_attacked"].item() == 0
+    assert found.runs["n_test"].item() == 30
 
 
 def test_failed_runs_are_tried_again(data, seen, tmp_path):
@@ -365,6 +390,17 @@ def test_another_protocol_is_not_mixed_in(data, seen, tmp_path, change, differs)
     assert path.read_text() == before
 
 
+def test_a_file_joined_from_several_protocols_is_refused(data, seen, tmp_path):
+    params = {"X": data[0], "y": data[1], "attacks": {"pgd": "pgd"}, "n_seeds": 1}
+    paths = [tmp_path / f"{eps}.jsonl" for eps in (0.1, 0.2)]
+    for path, eps in zip(paths, (0.1, 0.2), strict=True):
+        compare_training({"a": Recorder()}, **params, threat_models=[eps], path=path)
+    joined = tmp_path / "joined.jsonl"
+    joined.write_text("".join(path.read_text() for path in paths))
+    with pytest.raises(ValueError, match="holds runs of another protocol, which differs in threat_models:"):
+        compare_training({"a": Recorder()}, **params, threat_models=[0.1], path=joined)
+
+
 def test_another_estimator_is_not_mixed_in(data, tmp_path):
     path = tmp_path / "runs.jsonl"
     compare_training({"a": LogisticRegression(C=1.0)}, *data, n_seeds=1, path=path)
@@ -411,6 +447,19 @@ def test_other_files_are_left_alone(data, tmp_path, text):
     with pytest.raises(ValueError, match=r"notes.txt' is no file of compare_training"):
         compare_training({"a": LogisticRegression()}, *data, n_seeds=1, path=path)
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize("lost", [["error"], ["estimator"], ["model", "seed"], ["fold", "error"]], ids=" and ".join)
+def test_a_record_that_lost_a_part_is_no_run(data, seen, tmp_path, lost):
+    path = tmp_path / "runs.jsonl"
+    models = {"a": Recorder("a"), "b": Recorder("b")}
+    whole = compare_training(models, *data, n_seeds=1, path=path)
+    *kept, last = path.read_text().splitlines()
+    part = {name: value for name, value in json.loads(last).items() if name not in lost}
+    path.write_text("\n".join([*kept, json.dumps(part), "{}"]))
+    assert_same(whole, compare_training(models, *data, n_seeds=1, path=path))
+    assert [entry[0] for entry in seen] == ["a", "b", "b"]
+    assert len(path.read_text().splitlines()) == 5
 
 
 @pytest.mark.parametrize("params", [{"n_seeds": 0}, {"scoring": "acuracy"}])
@@ -470,11 +519,50 @@ def test_wrong_kinds(data, params, message):
         compare_training(**{"estimators": {"a": LogisticRegression()}, "X": data[0], "y": data[1], **params})
 
 
-def test_random_folds_that_cannot_be_known_again_are_an_error(data, seen, tmp_path):
-    params = {"n_seeds": 1, "cv": ShuffleSplit(2), "path": tmp_path / "runs.jsonl"}
-    compare_training({"a": Recorder()}, *data, **params)
-    with pytest.raises(ValueError, match="differs in cv:"):
-        compare_training({"a": Recorder()}, *data, **params)
+DRAWN = [
+    ShuffleSplit(2),
+    RepeatedKFold(n_splits=2, n_repeats=1),
+    StratifiedKFold(2, shuffle=True),
+    LabeledFolds(KFold(2, shuffle=True)),
+]
+
+
+@pytest.mark.parametrize("cv", DRAWN, ids=lambda cv: type(cv).__name__)
+def test_random_folds_that_cannot_be_known_again_are_an_error(data, seen, tmp_path, cv):
+    path = tmp_path / "runs.jsonl"
+    with pytest.raises(ValueError, match=r"(?s)cv=.* draws other folds in every call.* give the splitter a random_sta"):
+        compare_training({"a": Recorder()}, *data, n_seeds=1, cv=cv, path=path)
+    assert not seen
+    assert not path.exists()
+    # Without a file there is nothing to go on with.
+    assert len(compare_training({"a": Recorder()}, *data, n_seeds=1, cv=cv).runs) == 2
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [
+        2,
+        KFold(2),
+        [(np.arange(60), np.arange(60, 120)), (np.arange(60, 120), np.arange(60))],
+        StratifiedKFold(2, shuffle=True, random_state=0),
+        ShuffleSplit(2, random_state=0),
+        LabeledFolds(2),
+    ],
+    ids=lambda cv: type(cv).__name__,
+)
+def test_folds_that_come_again_are_gone_on_with(data, seen, tmp_path, cv):
+    params = {"n_seeds": 1, "cv": cv, "path": tmp_path / "runs.jsonl"}
+    first = compare_training({"a": Recorder()}, *data, **params)
+    assert_same(first, compare_training({"a": Recorder()}, *data, **params))
+    assert len(seen) == 2
+
+
+def test_nothing_is_trained_before_all_estimators_can_be_known_again(data, seen, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        compare_training({"a": Recorder(), "b": Recorder(tag=lambda X: X)}, *data, n_seeds=1, path=path)
+    assert not seen
+    assert not path.exists()
 
 
 def test_what_cannot_be_known_again_is_an_error(data, tmp_path):

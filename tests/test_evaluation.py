@@ -243,6 +243,21 @@ def test_boundary_table_holds_quantiles_that_occur(models, data):
     assert (rows["n_rows"] == 80).all()
 
 
+def test_boundary_table_takes_quantiles_of_any_sequence(models, data):
+    _, X, _, _ = data
+    for quantiles in (np.array([0, 0.5]), (one for one in (0, 0.5))):
+        table = boundary_table(models, X, directions="random", quantiles=quantiles)
+        assert table["quantile"].tolist() == [0, 0.5] * 3
+
+
+@pytest.mark.parametrize("quantiles", [0.5, [], [0.5, 1.1], [-0.1], [np.nan], "0.5", None], ids=repr)
+def test_boundary_table_looks_at_its_quantiles_before_it_attacks(quantiles):
+    X, y = np.zeros((2, 1)), np.zeros(2)
+    # It is not fitted, so that every question to it would be an error of another kind.
+    with pytest.raises(ValueError, match=r"quantiles=.* must hold at least one number, each from 0 to 1: give a seq"):
+        boundary_table({"a": LogisticRegression()}, X, y, quantiles=quantiles)
+
+
 def test_boundary_table_of_chosen_rows(models, data):
     _, X, _, y = data
     whole = boundary_table(models, X, directions="random")

@@ -271,6 +271,17 @@ def test_most_robust_within_the_tolerance(tolerance, clean, robust, chosen):
     assert most_robust_within(tolerance, robust="robust_0.1")(results_of(clean, robust)) == chosen
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_rounding_decides_no_tie(order):
+    """The same scores of folds, in another order, have another mean."""
+    means = np.array([0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1]) / 3
+    assert means[0] != means[1] == pytest.approx(means[0])
+    clean = np.array([0.895, 0.9])
+    assert most_robust_within(0.01)(results_of(clean[order], means)) == order.index(1)
+    # Of equals in both, the first.
+    assert most_robust_within(0.01)(results_of(means[order], [0.5, 0.5])) == 0
+
+
 def test_most_robust_within_a_search(blobs):
     scoring = make_robustness_scorers("pgd", eps_grid=[0.5])
     refit = most_robust_within(0.05)

@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 from skrobust._version import __version__
 from skrobust.evaluation._attacked import named_attacks
 from skrobust.evaluation._models import check_is_dict, done_for_each
-from skrobust.evaluation._protocol import Judge, Splits, check_scores, named_threats
+from skrobust.evaluation._protocol import Judge, Splits, check_folds_come_again, check_scores, named_threats
 from skrobust.evaluation._runs import Runs, fingerprint
 from skrobust.evaluation._summary import summarize
 from skrobust.metrics._pandas import import_pandas
@@ -22,6 +22,8 @@ from skrobust.metrics._parameters import check_count
 # Columns of the runs that are no measures.
 KEY = ("model", "seed", "fold")
 COUNTS = ("n_train", "n_test", "n_attacked")
+# What every record of a run in a file has beside its measures.
+OF_A_RUN = {*KEY, "estimator", "error"}
 
 
 def compare_training(
@@ -64,7 +66,8 @@ def compare_training(
         Share or number of rows that are held out to judge by, drawn anew with each seed, stratified. It is a quarter
         if neither this nor `X_test` nor `cv` is given.
     cv : int, splitter or iterable, default=None
-        Folds, as in scikit-learn, the same for all seeds; each is a run of its own.
+        Folds, as in scikit-learn, the same for all seeds; each is a run of its own. With a `path`, a splitter that
+        draws them needs a ``random_state``.
     threat_models : ThreatModel, float, sequence or dict of these, default=()
         What attacks have to keep to, each with an eps; a number is an eps in numpy.inf. Those that differ in eps alone
         are attacked in one go, with survivors carried. A dict gives names, which otherwise are "linf_0.1", for
@@ -137,10 +140,12 @@ def compare_training(
     pandas = import_pandas("compare_training")
     _check(estimators, n_seeds, n_attacked, baseline, random_state)
     check_scores(scoring, next(iter(estimators.values())))
+    if path is not None:
+        check_folds_come_again(cv)
     seeds = range(random_state, random_state + n_seeds)
     splits = Splits.of(X, y, X_test, y_test, test_size, cv, seeds)
     judge = Judge(named_threats(threat_models), named_attacks(attacks), n_attacked, scoring)
-    tasks = _tasks(estimators, seeds, splits)
+    tasks = _tasks(estimators, seeds, splits, is_kept=path is not None)
     runs, known = None, {}
     if path is not None:
         runs = Runs(path, _protocol(splits, judge))
@@ -172,37 +177,39 @@ def _check(estimators, n_seeds, n_attacked, baseline, random_state):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Task:
-    """One run: a classifier that is not fitted and has its seeds."""
+    """One run: a classifier that is not fitted and has its seeds; its fingerprint is None if the run is not kept."""
 
     name: str
     seed: int
     fold: int
     estimator: object
+    fingerprint: str | None
 
     @property
     def key(self):
         return self.name, self.seed, self.fold
 
 
-def _tasks(estimators, seeds, splits):
+def _tasks(estimators, seeds, splits, *, is_kept):
     """Return all runs, those of one seed together."""
     return [
-        _Task(str(name), seed, fold, _seeded(estimator, seed))
+        _task(str(name), seed, fold, estimator, is_kept)
         for seed, fold, (name, estimator) in itertools.product(seeds, range(splits.n_folds), estimators.items())
     ]
 
 
-def _seeded(estimator, seed):
+def _task(name, seed, fold, estimator, is_kept):
     estimator = clone(estimator)
     _set_random_states(estimator, seed)
-    return estimator
+    # Before the first training: one that cannot be known again must not end a comparison that has run for hours.
+    return _Task(name, seed, fold, estimator, fingerprint(estimator) if is_kept else None)
 
 
 def _run(task, splits, judge, runs):
     """Train and judge once, and keep the record."""
     record = {"model": task.name, "seed": task.seed, "fold": task.fold}
     if runs is not None:
-        record["estimator"] = fingerprint(task.estimator)
+        record["estimator"] = task.fingerprint
     try:
         record |= _measured(task, splits, judge)
     except Exception as error:
@@ -234,12 +241,12 @@ def _key(record):
 
 def _known(runs, tasks):
     """Return the records of runs that have ended without an error, by their key."""
-    # A run that failed is tried again, also by an estimator that was mended.
-    records = [record for record in runs.records() if not record["error"]]
+    # A run that failed is tried again, also by an estimator that was mended, and so is one whose line lost a part.
+    records = [record for record in runs.records() if record.keys() >= OF_A_RUN and not record["error"]]
     own = {task.key: task for task in tasks}
     for record in records:
         task = own.get(_key(record))
-        if task is not None and record["estimator"] != fingerprint(task.estimator):
+        if task is not None and record["estimator"] != task.fingerprint:
             raise ValueError(
                 f"path={str(runs.path)!r} holds runs of another estimator under the name {task.name!r}: give another "
                 "path, or this one another name."
@@ -271,4 +278,5 @@ def _summary(table, baseline):
     measures = [name for name in table if name not in (*KEY, *COUNTS, "error")]
     tidy = table.melt(list(KEY), measures, "measure", "value")
     tidy["value"] = tidy["value"].astype(float)
-    return summarize(tidy, "value", baseline=None if baseline is None else str(baseline))
+    # Where all runs failed there are no measures, of the baseline neither.
+    return summarize(tidy, "value", baseline=None if baseline is None or tidy.empty else str(baseline))

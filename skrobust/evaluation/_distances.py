@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from numbers import Real
 
 import numpy as np
 
@@ -224,7 +225,7 @@ def boundary_table(
     0     random       0.5     150
     """
     pandas = import_pandas("boundary_table")
-    models = named_models(estimators)
+    models, quantiles = named_models(estimators), _checked_quantiles(quantiles)
     if y is None and rows != "all":
         raise ValueError(f"rows={rows!r} needs y, to tell which answers are right: pass it.")
     if y is not None:
@@ -234,6 +235,19 @@ def boundary_table(
     tasks = [(model, X, y, way, quantiles, params) for model in models for way in directions]
     tables = done_for_each(_quantiles, tasks, n_jobs=n_jobs, verbose=verbose, desc="Looking for the boundary")
     return pandas.DataFrame([row for table in tables for row in table])
+
+
+def _checked_quantiles(quantiles):
+    """Return quantiles as a list, after a check of them."""
+    try:
+        values = list(quantiles)
+    except TypeError:  # a single number
+        values = []
+    if not values or not all(isinstance(value, Real) and 0 <= value <= 1 for value in values):
+        raise ValueError(
+            f"quantiles={quantiles!r} must hold at least one number, each from 0 to 1: give a sequence, such as [0.5]."
+        )
+    return values
 
 
 def _quantiles(model, X, y, directions, quantiles, params):

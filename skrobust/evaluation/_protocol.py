@@ -96,10 +96,12 @@ class Judge:
         if self.n_attacked is not None and self.n_attacked < len(y):
             index = np.linspace(0, len(y) - 1, self.n_attacked).astype(int)
         measures = {"clean": float(np.mean(np.asarray(estimator.predict(X)) == np.asarray(y)))}
+        # Scores first: one that these rows do not allow, such as "roc_auc" for three classes, fails before the attacks.
+        scores = self._scores(estimator, X, y)
         start = time.perf_counter()
         measures |= self._robust(estimator, _safe_indexing(X, index), _safe_indexing(y, index), seed)
         measures["attack_seconds"] = time.perf_counter() - start
-        return measures | self._scores(estimator, X, y) | {"n_attacked": len(index)}
+        return measures | scores | {"n_attacked": len(index) if self.threats else 0}
 
     def _robust(self, estimator, X, y, seed):
         measures, shares = {}, []
@@ -152,6 +154,22 @@ def check_scores(scoring, estimator):
             f"scoring={scoring!r} is no scoring of scikit-learn: use names of sklearn.metrics.get_scorer_names() or "
             "functions of a fitted estimator, X and y."
         )
+
+
+def check_folds_come_again(cv):
+    """Check that folds are the same in every call, without which runs on file could not be gone on with."""
+    if _draws_anew(cv):
+        raise ValueError(
+            f"cv={cv!r} draws other folds in every call, so that path=... could not go on with these: give the "
+            "splitter a random_state, such as 0."
+        )
+
+
+def _draws_anew(cv):
+    """Return whether a splitter, or one that it wraps, draws its folds and has no seed."""
+    # Those that always draw, such as ShuffleSplit, have no parameter shuffle.
+    is_drawn = getattr(cv, "random_state", 0) is None and getattr(cv, "shuffle", True)
+    return is_drawn or (hasattr(cv, "cv") and _draws_anew(cv.cv))
 
 
 def _listed(scoring):

@@ -177,10 +177,12 @@ class Runs:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.add({"protocol": protocol})
             return
-        found = lines[0].get("protocol")
-        if found is None:
+        # A file that was joined from several has a protocol from each.
+        protocols = [line["protocol"] for line in lines if "protocol" in line]
+        if not protocols:
             raise ValueError(f"path={str(path)!r} is no file of compare_training: give the name of a new one.")
-        changed = sorted(name for name in {**found, **protocol} if found.get(name) != protocol.get(name))
+        names = {name for each in (protocol, *protocols) for name in each}
+        changed = sorted(name for name in names if any(each.get(name) != protocol.get(name) for each in protocols))
         if changed:
             raise ValueError(
                 f"path={str(path)!r} holds runs of another protocol, which differs in {', '.join(changed)}: give "
