@@ -1,5 +1,7 @@
 """Displays of attacks: their numbers are those of reports and results, and drawing them never attacks."""
 
+import dataclasses
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import Bunch
 
 from skrobust import ThreatModel, robustness_curves, robustness_report
-from skrobust.attacks import _plan
+from skrobust.attacks import _plan, find_adversarial
 from skrobust.inspection import BoundaryDistanceDisplay, RobustnessCurveDisplay
 from skrobust.inspection._robustness_curve import half_eps
 from skrobust.metrics import adversarial_distance, boundary_distance, nearest_neighbor_margin
@@ -248,6 +250,62 @@ def test_curves_end_where_nothing_was_looked_for():
     assert display.lines_[1].get_label() == "far, random directions: median beyond 4"
 
 
+@pytest.mark.parametrize("source", ["report", "result"])
+def test_curves_of_attacks_within_a_ball_end_there_whatever_others_do(clf, data, report, source):
+    displayed, least = {}, float(report.per_row["distance"].quantile(0.3))
+    for name, eps in (("small", least), ("large", 4.0)):
+        if source == "report":
+            displayed[name] = robustness_report(
+                clf, *data, ThreatModel(eps), attack="pgd", eps_factors=[0, 0.5, 1], n_control=1
+            )
+        else:
+            displayed[name] = find_adversarial(clf, *data, threat_model=ThreatModel(eps))
+    make = getattr(BoundaryDistanceDisplay, f"from_{source}")
+    small, large = make(displayed).lines_
+    end = small.get_xdata()[-1]
+    assert end == pytest.approx(least, rel=1e-6 if source == "report" else 0.5)
+    assert end <= least * (1 + 1e-6)
+    assert small.get_ydata()[-1] > 0.5
+    assert small.get_label() == f"small, worst direction: median beyond {end:.3g}"
+    assert np.ptp(large.get_ydata()) > 0.9
+
+
+def test_reports_end_where_the_attack_did_not_where_the_table_does(report):
+    distance = np.where(np.arange(40) < 20, 0.1, np.inf)
+    settings = {**report.settings, "attack": "pgd"}
+    changed = {"per_row": report.per_row.assign(distance=distance), "settings": settings}
+    changed["summary"] = report.summary.reindex([0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+    line = BoundaryDistanceDisplay.from_report(dataclasses.replace(report, **changed)).lines_[0]
+    assert line.get_xdata()[-1] == pytest.approx(1.6)
+
+
+def test_the_end_of_a_curve_is_in_the_picture_and_in_its_label():
+    results = {"near": Bunch(distance=np.array([0.02, np.inf, np.inf])), "far": Bunch(distance=np.array([3.0, 5.0]))}
+    near, far = BoundaryDistanceDisplay.from_result(results).lines_
+    assert near.get_xdata().tolist()[1:] == [0.02, 0.02]
+    assert near.get_ydata() == pytest.approx([1, 2 / 3, 2 / 3])
+    assert near.get_label() == "near, worst direction: median beyond 0.02"
+    assert far.get_ydata().tolist() == [1, 0.5, 0]
+    nothing = {**results, "near": Bunch(distance=np.array([0.0, np.inf, np.inf]))}
+    display = BoundaryDistanceDisplay.from_result(nothing)
+    assert not len(display.lines_[0].get_xdata())
+    assert display.lines_[0].get_label() == "near, worst direction: no finite median"
+    assert display.ax_.get_xlim()[0] > 2
+
+
+def test_curves_without_a_limit_go_on_but_name_no_distance_of_others():
+    display = BoundaryDistanceDisplay.from_distances({"a": [1.0, np.inf, np.inf], "b": [1.0, 2.0, 8.0]})
+    assert display.lines_[0].get_label() == "a: median beyond 1"
+    assert display.lines_[0].get_xdata()[-1] >= 8
+
+
+def test_reports_of_the_worst_case_have_looked_however_far(clf, data, report):
+    distance = report.per_row["distance"].where(report.per_row.index != 0, np.inf)
+    endless = dataclasses.replace(report, per_row=report.per_row.assign(distance=distance))
+    display = BoundaryDistanceDisplay.from_report(endless)
+    assert display.lines_[0].get_xdata()[-1] == display.ax_.get_xlim()[1]
+
+
 def test_directions_and_the_reference(clf, data, known):
     X, y = data
     known = known[0][40:], known[1][40:]
@@ -310,6 +368,11 @@ def test_wrong_distances(report, clf, data):
         BoundaryDistanceDisplay.from_result({"net": 3})
     with pytest.raises(ValueError, match="xscale='square' is unknown"):
         BoundaryDistanceDisplay.from_distances([1.0]).plot(xscale="square")
+    for make, figures in (("distances", [1.0, np.nan]), ("result", Bunch(distance=np.array([1.0, np.nan])))):
+        with pytest.raises(
+            ValueError, match="distances of 'classifier' hold NaN in 1 of 2 places, as 0 / 0 does: leave"
+        ):
+            getattr(BoundaryDistanceDisplay, f"from_{make}")(figures)
     with pytest.raises(ValueError, match="no distance is positive and finite"):
         BoundaryDistanceDisplay.from_distances([0.0, np.inf])
     other = robustness_report(clf, *data, ThreatModel(0.4, norm=2), attack="pgd", eps_factors=[0, 1], n_control=2)

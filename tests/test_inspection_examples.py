@@ -97,6 +97,36 @@ def test_bars_of_rows_that_did_not_move():
     assert display.axes_[0].get_xlabel() == "change (in units of X)"
 
 
+@pytest.mark.parametrize("threat_model", [None, ThreatModel([2.0, 1.0, 1.0, 1.0], immutable=["size"])])
+def test_columns_without_numbers_changed_or_not(threat_model):
+    before = pd.DataFrame({"age": [1.0, 2.0, 3.0], "size": 1.0, "city": ["A", "B", None], "new": [True, True, False]})
+    after = pd.DataFrame({"age": [1.0, 2.5, 3.0], "size": 1.0, "city": ["B", "B", None], "new": [True, False, False]})
+    display = AdversarialExamplesDisplay.from_predictions(
+        before, after, [0] * 3, [1] * 3, rows=[0, 1, 2], threat_model=threat_model
+    )
+    shown = [
+        {text.get_text(): bar.get_width() for text, bar in zip(ax.get_yticklabels(), bars, strict=True)}
+        for ax, bars in zip(display.axes_, display.bars_, strict=True)
+    ]
+    age = 0.5 if threat_model is None else 0.25
+    assert shown[0] == {"city: A → B": 1}
+    assert shown[1] == {"age: 2 → 2.5": age, "new: True → False": 1}
+    assert list(shown[2].values()) == [0]
+
+
+def test_long_names_leave_room_for_the_bars():
+    names = [f"a name that is far too long for the picture, as it goes on, {k}" for k in range(12)]
+    before = pd.DataFrame(np.zeros((2, 12)), columns=names)
+    display = AdversarialExamplesDisplay.from_predictions(before, before + 1, [0, 0], [1, 1])
+    texts = [text.get_text() for text in display.axes_[0].get_yticklabels()]
+    assert len(set(texts)) == 10
+    assert max(map(len, texts)) <= 32 + len(": 0 → 1")
+    display.figure_.draw_without_rendering()
+    for ax in display.axes_:
+        label = ax.xaxis.label.get_window_extent()
+        assert 0 <= label.x0 <= label.x1 <= ax.get_window_extent().x1 + 1
+
+
 def test_images_before_and_after(quick, digit_images):
     images, y = digit_images
     clf = quick(max_epochs=10).fit(images, y)

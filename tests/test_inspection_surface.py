@@ -7,7 +7,9 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -17,6 +19,7 @@ from skrobust.inspection import (
     OffSupportConfidenceDisplay,
     SoftmaxSurfaceDisplay,
 )
+from skrobust.inspection._palette import class_colors
 from skrobust.metrics import foreign_confidence, off_support_confidence
 
 
@@ -156,6 +159,17 @@ def test_the_nearest_neighbor_stands_behind_the_preprocessing(clf, iris):
     assert not surface(clf, X, y, features=(2, 3), nearest_neighbor=False).nearest_boundary_
 
 
+def test_searches_are_what_they_found(clf, iris):
+    X, y = iris
+    search = GridSearchCV(clf, {"logisticregression__C": [1.0]}, cv=2).fit(X, y)
+    nested = make_pipeline(StandardScaler(), GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2)).fit(X, y)
+    alone = surface(clf, X, y, features=(2, 3))
+    for found in (search, nested):
+        display = surface(found, X, y, features=(2, 3))
+        np.testing.assert_array_equal(display.nearest, alone.nearest)
+        assert display.ax_.get_title() == alone.ax_.get_title()
+
+
 def test_unlabeled_points_given_and_sampled(clf, iris):
     X, y = iris
     given = surface(clf, X, y, features=(2, 3), unlabeled=X[:7] + 1)
@@ -167,6 +181,14 @@ def test_unlabeled_points_given_and_sampled(clf, iris):
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     assert "unlabeled point" in [text.get_text() for text in given.ax_.get_legend().get_texts()]
+    assert "unlabeled points" not in given.note
+
+
+def test_unlabeled_points_outside_the_picture_are_counted(clf, iris):
+    X, y = iris
+    away = pd.concat([X[:3].add([0, 0, 50, 0]), X[:4].sub([0, 0, 0, 50]), X[:5]])
+    display = surface(clf, X, y, features=(2, 3), unlabeled=away)
+    assert display.ax_.get_title().endswith("rows moved there\n7 of 12 unlabeled points lie outside the picture")
 
 
 def test_the_boundary_is_that_of_predict_where_probabilities_say_otherwise():
@@ -191,6 +213,43 @@ def test_labels_that_the_classifier_does_not_know_are_white(iris):
     display = surface(LogisticRegression().fit(X[two], y[two]), X, y)
     assert (display.codes[~two] == -1).all()
     assert display.dots_[0].get_facecolor()[0].tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("n_classes", "n_named"), [(24, 24), (25, 0)])
+def test_legends_of_many_classes_leave_the_picture_its_place(n_classes, n_named):
+    x = np.linspace(0, 1, 30)
+    answers = np.minimum(np.arange(900).reshape(30, 30) // 30, n_classes - 1)
+    classes = np.array([f"a class with quite a long name, {k}" for k in range(60)])
+    display = SoftmaxSurfaceDisplay(x0=x, x1=x, answers=answers, classes=classes, is_to_scale=True).plot()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert len(texts) == n_named + 1
+    assert texts[-1] == "decision boundary"
+    assert max(len(text.get_text()) for text in display.texts_) <= 14
+    display.figure_.canvas.draw()
+    assert display.ax_.get_window_extent().width > 0.3 * display.figure_.bbox.width
+
+
+def test_the_legend_names_the_classes_on_the_plane():
+    x = np.linspace(0, 1, 4)
+    params = {"x0": x, "x1": x, "answers": np.tile([4, 4, 8, 8], (4, 1)), "classes": np.arange(100)}
+    for dots, expected in (
+        ({}, ["4", "8"]),
+        ({"points": np.zeros((2, 2)), "codes": np.array([6, -1])}, ["4", "6", "8"]),
+    ):
+        display = SoftmaxSurfaceDisplay(**params, **dots).plot()
+        texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+        assert texts == [*expected, "decision boundary"]
+        shown = display.ax_.get_legend().get_patches()[0].get_facecolor()[:3]
+        assert shown == pytest.approx(class_colors(100)[4])
+
+
+def test_a_single_class_is_sure(iris):
+    X = iris[0].to_numpy()
+    display = surface(DummyClassifier().fit(X, np.zeros(150)), X)
+    picture = np.asarray(display.surface_.get_array())
+    assert np.isfinite(picture).all()
+    assert (picture < 1).any()
+    assert not display.boundary_
 
 
 def test_without_labels_dots_have_the_color_of_the_answer(clf, iris):
@@ -225,6 +284,9 @@ def test_data_without_a_plane(clf, iris, people):
     X, y = iris
     with pytest.raises(ValueError, match="y has 3 labels, but X has 150 rows"):
         surface(clf, X, y[:3])
+    with pytest.raises(ValueError, match="y holds labels such as 0, but none that is among classes_ of"):
+        surface(clf, X, np.arange(150))
+    assert (surface(clf, X, np.arange(150), nearest_neighbor=False).codes == -1).all()
     one = KNeighborsClassifier(1).fit(X.iloc[:, :1], y)
     with pytest.raises(ValueError, match="X has 1 feature, but a plane needs two"):
         surface(one, X.iloc[:, :1], y)

@@ -102,6 +102,23 @@ def test_pairs_as_a_classifier_sees_them(quick, iris):
     assert at_layer.edges[-1] == pytest.approx(gaps.max(), rel=1e-5)
 
 
+@pytest.mark.parametrize("mark", [-1, "none"])
+def test_pairs_leave_out_rows_without_a_label(quick, iris, mark):
+    X, y = iris[0].to_numpy(), np.asarray(iris[1]).astype(object)
+    y[::3] = mark
+    clf = quick(unlabeled_label=mark, max_epochs=1).fit(X, y.tolist())
+    is_labeled = np.arange(len(y)) % 3 > 0
+    display = PairwiseDistanceDisplay.from_estimator(clf, X, y.tolist(), bins=10)
+    counts, edges = pairwise_distance_histogram(X[is_labeled], y[is_labeled], bins=10)
+    np.testing.assert_array_equal(display.edges, edges)
+    np.testing.assert_array_equal(display.counts["within"], counts["within"])
+    assert PairwiseDistanceDisplay.from_estimator(clf, X).counts["nearest"].sum() == len(X)
+    with pytest.raises(ValueError, match=f"y has 1 labels other than unlabeled_label={mark!r}, which make no pairs"):
+        PairwiseDistanceDisplay.from_estimator(clf, X, [*[mark] * 149, "setosa"])
+    with pytest.raises(ValueError, match="y has 3 labels, but X has 150 rows"):
+        PairwiseDistanceDisplay.from_estimator(clf, X, y[:3])
+
+
 def test_wrong_pairs(iris, clf):
     with pytest.raises(TypeError, match="LogisticRegression has no unlabeled_radius and neighbor_radius"):
         PairwiseDistanceDisplay.from_estimator(clf, iris[0])

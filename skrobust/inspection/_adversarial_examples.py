@@ -11,8 +11,8 @@ from skrobust.inspection import _pictures as pictures
 from skrobust.inspection._palette import FAINT, INK, OKABE_ITO, WRONG
 from skrobust.inspection._rows import Rows
 
-# Letters of a value or a label that are shown.
-LONGEST = 14
+# Letters of the name of a feature that are shown.
+LONGEST_NAME = 32
 
 
 class AdversarialExamplesDisplay:
@@ -26,7 +26,8 @@ class AdversarialExamplesDisplay:
         Each with:
 
         - row: int, its index;
-        - before, after: ndarray of shape (n_features,), numbers or codes;
+        - before, after: ndarray of shape (n_features,), numbers; a feature that holds none is 0 before, and 1 after if
+          it changed;
         - values_before, values_after: list of the values as they were given, to be written beside the bars;
         - y, answer_before, answer_after: labels; y may be None.
     feature_names : list of str
@@ -333,20 +334,19 @@ class AdversarialExamplesDisplay:
         n_left = np.count_nonzero(change) - np.count_nonzero(change[index])
         answers = f"{_text(example['answer_before'])} → {_text(example['answer_after'])}"
         more = f"; {n_left} more features moved" if n_left else ""
-        ax.set_xlabel(f"change (in {units}){more}", fontsize="small")
+        # From the right, as the panel is narrow beside long names.
+        ax.set_xlabel(f"change (in {units}){more}", fontsize="small", loc="right")
         title = f"row {example['row']}: {answers}"
         ax.set_title(title, loc="right", **_style(example["answer_after"], example["y"]))
 
     def _label(self, example, j):
         before, after = _text(example["values_before"][j]), _text(example["values_after"][j])
-        return (
-            f"{self.feature_names[j]}: {before} → {after}" if before != after else f"{self.feature_names[j]}: {before}"
-        )
+        name = drawing.shortened(self.feature_names[j], LONGEST_NAME)
+        return f"{name}: {before} → {after}" if before != after else f"{name}: {before}"
 
 
 def _text(value):
-    text = f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return drawing.shortened(f"{value:.4g}" if isinstance(value, float | np.floating) else str(value))
 
 
 def _style(answer, y):

@@ -188,8 +188,7 @@ class BoundaryDistanceDisplay:
         units = {drawing.units_text(each.threat_model) for each in reports.values()}
         if len(units) > 1:
             raise ValueError(f"report counts distances in {sorted(units)}: draw those of the same units together.")
-        distances = {key: each.per_row["distance"].to_numpy() for key, each in reports.items()}
-        curves = [_curve(key, "adversarial", distance) for key, distance in distances.items()]
+        curves = [_of_report(key, each) for key, each in reports.items()]
         return cls(curves, xlabel=f"distance ({units.pop()})").plot(ax, **plot_params)
 
     @classmethod
@@ -199,7 +198,8 @@ class BoundaryDistanceDisplay:
         Parameters
         ----------
         result : Bunch, or dict of str to Bunch
-            With ``distance``, and ``max_distance`` if it has one; several by their names.
+            With ``distance``, and with ``max_distance`` if it says how far was looked; else its curve ends at the
+            largest distance found. Several by their names.
         direction : str, default="adversarial"
             Direction in which they were measured.
         name : str, default=None
@@ -219,6 +219,8 @@ class BoundaryDistanceDisplay:
         ------
         TypeError
             If it has no distances.
+        ValueError
+            If a distance is NaN.
         """
         if "distance" in result:
             result, name = {name or "classifier": result}, None
@@ -228,9 +230,7 @@ class BoundaryDistanceDisplay:
                 raise TypeError(
                     f"result holds {type(each).__name__}, which has no distance: pass what boundary_distance returned."
                 )
-        curves = [
-            _curve(key, direction, each.distance, each.get("max_distance", np.inf)) for key, each in results.items()
-        ]
+        curves = [_curve(key, direction, each.distance, _looked(each)) for key, each in results.items()]
         return cls(curves, xlabel=xlabel).plot(ax, **plot_params)
 
     @classmethod
@@ -251,6 +251,11 @@ class BoundaryDistanceDisplay:
         Returns
         -------
         display : BoundaryDistanceDisplay
+
+        Raises
+        ------
+        ValueError
+            If a figure is NaN.
         """
         distances = drawing.named(cls.__name__, distances, None, lambda _: "classifier")
         curves = [_curve(key, "", values) for key, values in distances.items()]
@@ -303,35 +308,78 @@ class BoundaryDistanceDisplay:
             raise ValueError(
                 "no distance is positive and finite, so that there is no curve: look farther, or at more rows."
             )
-        looked = [curve["max_distance"] for curve in self.curves if np.isfinite(curve["max_distance"])]
-        high = max([known.max(), *looked])
+        ends = [curve["max_distance"] for curve in self.curves if np.isinf(curve["distance"]).any()]
+        ends = [end for end in ends if 0 < end < np.inf]
+        high = max([known.max(), *ends])
         # A single row right beside the boundary must not take half of the picture.
-        return (np.quantile(known, 0.02) / 1.2, 1.15 * high) if xscale == "log" else (0.0, 1.03 * high)
+        low = min([np.quantile(known, 0.02), *ends])
+        return (low / 1.2, 1.15 * high) if xscale == "log" else (0.0, 1.03 * high)
 
     def _draw(self, curve, color, low, high, line_kw):
         """Draw the share that is farther, and its median."""
         distance = np.sort(np.ravel(curve["distance"]))
-        steps = distance[np.isfinite(distance)]
-        end = min(curve["max_distance"], high)
-        x = np.concatenate([[low], steps, [end] if len(steps) < len(distance) else []])
+        x = _corners(distance, curve["max_distance"], low, high)
         share = 1 - np.searchsorted(distance, x, side="right") / len(distance)
         median = float(np.median(distance)) if len(distance) else np.nan
-        text = f"median {median:.3g}" if np.isfinite(median) else f"median beyond {end:.3g}"
+        text = _median_text(median, distance, curve["max_distance"])
         kind = DIRECTIONS.get(curve["direction"], curve["direction"])
         label = ", ".join(part for part in (curve["name"], kind) if part) + f": {text}"
         style = {"color": color, "linestyle": STYLES.get(curve["direction"], "-"), "label": label}
         # Others lie on top of the reference.
         style["zorder"] = 1.9 if curve["name"] == REFERENCE else 2
-        keep = x >= low
-        self.lines_ += self.ax_.step(x[keep], share[keep], where="post", **drawing.line_kwargs(style, line_kw))
+        self.lines_ += self.ax_.step(x, share, where="post", **drawing.line_kwargs(style, line_kw))
         self.medians_.append(median)
         if 0 < median < np.inf:
             self.median_markers_ += self.ax_.plot(median, 0.5, marker="o", color=color, linestyle="none")
 
 
+def _corners(distance, max_distance, low, high):
+    """Return where the curve of ascending distances is drawn; rows without one carry it as far as was looked."""
+    steps = distance[np.isfinite(distance)]
+    if len(steps) == len(distance):
+        x = np.concatenate([[low], steps])
+        return x[x >= low]
+    end = high if max_distance == np.inf else _farthest(distance, max_distance)
+    x = np.concatenate([[low], steps, [end]])
+    return x[(x >= low) & (x <= end)]
+
+
+def _farthest(distance, looked=0.0):
+    """Return how far was looked, or farther if something was found there."""
+    return float(distance[np.isfinite(distance)].max(initial=looked))
+
+
+def _median_text(median, distance, max_distance):
+    """Return the median in words; one beyond what was looked at is known to be beyond the distances found."""
+    if np.isfinite(median):
+        return f"median {median:.3g}"
+    end = _farthest(distance, 0.0 if max_distance == np.inf else max_distance)
+    return f"median beyond {end:.3g}" if end > 0 else "no finite median"
+
+
 def _curve(name, direction, distance, max_distance=np.inf):
     distance = np.asarray(distance, dtype=np.float64)
+    if np.isnan(distance).any():
+        raise ValueError(
+            f"distances of {name!r} hold NaN in {np.isnan(distance).sum()} of {distance.size} places, as 0 / 0 does: "
+            "leave these rows out, or give inf where a row has none."
+        )
     return {"name": name, "direction": direction, "distance": distance, "max_distance": float(max_distance)}
+
+
+def _of_report(name, report):
+    """Return the curve of a report; only the worst case looks however far."""
+    is_endless = report.settings["attack"] == "worst_case"
+    # The summary may go on beyond the radii that were attacked.
+    n_attacked = sum(column.startswith("robust_") for column in report.per_row)
+    attacked = report.summary.index[report.summary.index > 0][:n_attacked]
+    distance = report.per_row["distance"].to_numpy()
+    return _curve(name, "adversarial", distance, np.inf if is_endless else attacked[-1])
+
+
+def _looked(result):
+    """Return how far a result says was looked; without a word on it, no farther than it found something."""
+    return result.get("max_distance", _farthest(np.asarray(result.distance, dtype=np.float64)))
 
 
 def _measured(name, estimator, X, y, direction, settings):

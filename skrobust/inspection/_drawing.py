@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-NORM_NAMES = {np.inf: "Linf", 2.0: "L2", 1.0: "L1"}
+from skrobust.inspection._rows import parts_of
 
+NORM_NAMES = {np.inf: "Linf", 2.0: "L2", 1.0: "L1"}
+# Letters of a value or a label that are shown.
+LONGEST = 14
 
 PLACES = {
     "right": {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)},
@@ -153,9 +155,15 @@ def named(display, things, name, default):
     return {str(key): value for key, value in several.items()}
 
 
+def shortened(text, longest=LONGEST):
+    """Return a text without its middle where it is long: names that begin alike often end differently."""
+    n_last = (longest - 1) // 2
+    return text if len(text) <= longest else f"{text[: longest - 1 - n_last]}…{text[-n_last:]}"
+
+
 def estimator_name(estimator):
-    """Return the class of an estimator, or of the last step of a Pipeline."""
-    return type(estimator[-1] if isinstance(estimator, Pipeline) else estimator).__name__
+    """Return the class of the classifier at the end of Pipelines and searches."""
+    return type(parts_of(estimator)[1]).__name__
 
 
 def units_text(threat_model):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skrobust.attacks._budget import Budget
+from skrobust.torchify._frames import is_missing
 
 
 def check_fits(before, after, labels):
@@ -26,20 +27,30 @@ def check_index(rows, n_rows):
 
 
 def eps_of(threat_model, rows, X):
-    """Return the change of each feature that is one eps."""
+    """Return the change of each feature that is one eps, or 1 where there are no numbers."""
     if threat_model.eps is None:
         raise ValueError("threat_model has no eps, in which changes could be counted: give one that has, or None.")
     budget = Budget.of(threat_model, rows.matrix, getattr(X, "columns", None), ~rows.is_number)
-    return budget.scale * budget.radius
+    return np.where(rows.is_number, budget.scale * budget.radius, 1.0)
 
 
 def example_of(i, before, after, answers):
-    """Return what is drawn of one row."""
+    """Return what is drawn of one row; what is no number goes from 0 to 1 where it changed."""
+    first, last = before.matrix[i].copy(), after.matrix[i].copy()
+    values_before, values_after = before.values(i), after.values(i)
+    for j in np.flatnonzero(~(before.is_number & after.is_number)):
+        first[j], last[j] = 0.0, float(not _is_same(values_before[j], values_after[j]))
     return {
         "row": i,
-        "before": before.matrix[i],
-        "after": after.matrix[i],
-        "values_before": before.values(i),
-        "values_after": after.values(i),
+        "before": first,
+        "after": last,
+        "values_before": values_before,
+        "values_after": values_after,
         **{key: None if labels is None else labels[i] for key, labels in answers.items()},
     }
+
+
+def _is_same(value, other):
+    if is_missing(value) or is_missing(other):
+        return is_missing(value) and is_missing(other)
+    return value == other

@@ -1,10 +1,11 @@
 """PairwiseDistanceDisplay: the distances between rows, from which radii of noise are chosen."""
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
+from skrobust._labels import label_array, marked_unlabeled
 from skrobust.inspection import _drawing as drawing
 from skrobust.inspection._palette import INK, OKABE_ITO
+from skrobust.inspection._rows import parts_of
 from skrobust.unlabeled import Extrapolation, Gaussian, pairwise_distance_histogram, resolve_sampler
 
 KINDS = {
@@ -121,7 +122,8 @@ class PairwiseDistanceDisplay:
         X : array-like or DataFrame of shape (n, n_features), or images
             Training rows.
         y : array-like of shape (n,), default=None
-            Class labels.
+            Class labels. With them, rows that the ``unlabeled_label`` of the classifier marks are left out, as they
+            are of its D.
         layer : str, default=None
             Name of a layer of the network at which distances are taken, in place of its input.
         units : {"data_scale", "raw"}, default="data_scale"
@@ -141,10 +143,12 @@ class PairwiseDistanceDisplay:
         ------
         TypeError
             If the estimator has no radii.
+        ValueError
+            If fewer than two rows have a label.
         """
-        last = estimator
-        if isinstance(estimator, Pipeline):
-            last, X = estimator[-1], X if len(estimator) == 1 else estimator[:-1].transform(X)
+        fronts, last = parts_of(estimator)
+        for front in fronts:
+            X = front.transform(X)
         if not all(hasattr(last, radius) for radius in RADII):
             raise TypeError(
                 f"estimator of type {type(last).__name__} has no {' and '.join(RADII)}: pass a classifier of this "
@@ -153,9 +157,9 @@ class PairwiseDistanceDisplay:
         at_layer = {} if layer is None else {"estimator": last, "layer": layer}
         is_at_noise = layer == getattr(last, "noise_layer", None) and units == "data_scale"
         radii = _lengths(last) if is_at_noise else None
-        return cls.from_data(
-            np.asarray(X), y, units=units, radii=radii, ax=ax, plot_params=plot_params, **at_layer, **histogram_params
-        )
+        X, y = _labeled(last, np.asarray(X), y)
+        options = {"units": units, "radii": radii, "ax": ax, "plot_params": plot_params}
+        return cls.from_data(X, y, **options, **at_layer, **histogram_params)
 
     def plot(self, ax=None, *, kinds=None, histogram_kw=None, radius_kw=None):
         """Draw the histograms, each as shares of its own pairs.
@@ -211,6 +215,21 @@ class PairwiseDistanceDisplay:
         style |= {"facecolor": (*_rgb(color), 0.25)} if is_near else {"linestyle": "-"}
         share = counts / max(counts.sum(), 1.0)
         return self.ax_.stairs(share, self.edges, **drawing.patch_kwargs(style, histogram_kw))
+
+
+def _labeled(classifier, X, y):
+    """Return rows and labels without the rows that a classifier took as unlabeled; without labels, all rows."""
+    y = None if y is None else np.asarray(label_array(y))
+    label = getattr(classifier, "unlabeled_label", None)
+    if y is None or label is None or len(y) != len(X):
+        return X, y
+    is_labeled = ~marked_unlabeled(y, label)
+    if is_labeled.sum() < 2:
+        raise ValueError(
+            f"y has {is_labeled.sum()} labels other than unlabeled_label={label!r}, which make no pairs: give two or "
+            "more, or leave y out."
+        )
+    return X[is_labeled], y[is_labeled]
 
 
 def _lengths(classifier):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from skrobust.data import Moments
@@ -59,6 +60,29 @@ class Rows:
         size = max(1, CHUNK_NUMBERS // matrix.shape[1])
         parts = (matrix[start : start + size] for start in range(0, len(matrix), size))
         return np.concatenate([np.asarray(method(self.restored(part))) for part in parts])
+
+
+def parts_of(estimator):
+    """Return the fitted preprocessing before a classifier, and the classifier, also within searches.
+
+    Parameters
+    ----------
+    estimator : classifier, Pipeline, or search over hyperparameters
+
+    Returns
+    -------
+    fronts : list of Pipeline
+        In the order in which they transform.
+    classifier : estimator
+    """
+    fronts = []
+    while isinstance(estimator, Pipeline) or hasattr(estimator, "best_estimator_"):
+        if not isinstance(estimator, Pipeline):
+            estimator = estimator.best_estimator_
+            continue
+        fronts += [estimator[:-1]] if len(estimator) > 1 else []
+        estimator = estimator[-1]
+    return fronts, estimator
 
 
 def sampled(rows, sampler, radius, noise_units, random_state):

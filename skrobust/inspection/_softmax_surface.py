@@ -11,8 +11,8 @@ from skrobust.inspection._surface_numbers import surface_numbers
 PALEST, FULLEST = 0.06, 0.6
 # Probabilities this close are equal but for rounding.
 TIE = 1e-9
-# More labels than these do not fit into a legend of one column.
-LONG_LEGEND = 12
+# More labels than these do not fit into a legend of one column, or into one at all.
+LONG_LEGEND, LONGEST_LEGEND = 12, 24
 
 
 class SoftmaxSurfaceDisplay:
@@ -249,8 +249,9 @@ class SoftmaxSurfaceDisplay:
         n_classes = len(self.classes)
         sure = 0.5
         if self.proba is not None:
-            top = self.proba.max(axis=2)
-            sure = ((top - 1 / n_classes) / (1 - 1 / n_classes)).clip(0, 1)[..., np.newaxis]
+            # A single class is always sure.
+            chance = 1 / n_classes if n_classes > 1 else 0.0
+            sure = ((self.proba.max(axis=2) - chance) / (1 - chance)).clip(0, 1)[..., np.newaxis]
         strength = PALEST + (FULLEST - PALEST) * sure
         return 1 - strength * (1 - colors[self.answers])
 
@@ -302,21 +303,31 @@ class SoftmaxSurfaceDisplay:
         for code in np.unique(self.answers):
             depth = distance_transform_edt(np.pad(self.answers == code, 1))[1:-1, 1:-1]
             row, column = np.unravel_index(depth.argmax(), depth.shape)
-            texts.append(self.ax_.text(self.x0[column], self.x1[row], str(self.classes[code]), **style))
+            texts.append(self.ax_.text(self.x0[column], self.x1[row], self._class_name(code), **style))
         return texts
+
+    def _class_name(self, code):
+        return drawing.shortened(str(self.classes[code]))
+
+    def _shown_codes(self):
+        """Return which classes the legend names: those on the plane, none where it would have no room for them."""
+        codes = np.union1d(self.answers, [] if self.codes is None else self.codes)
+        codes = codes[codes >= 0].astype(int)
+        return codes if len(codes) <= LONGEST_LEGEND else []
 
     def _legend(self, colors):
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
-        handles = [Patch(facecolor=color, label=str(label)) for color, label in zip(colors, self.classes, strict=True)]
+        codes = self._shown_codes()
+        handles = [Patch(facecolor=colors[code], label=self._class_name(code)) for code in codes]
         if self.boundary_:
             handles.append(Line2D([], [], color="black", linewidth=1.6, label="decision boundary"))
         if self.nearest_boundary_:
             handles.append(Line2D([], [], color="black", linewidth=1, linestyle="--", label="1-nearest-neighbor"))
         handles += [self.unlabeled_] if self.unlabeled_ is not None else []
-        title = "answer" if self.proba is None else "answer\n(paler: less sure)"
-        n_columns = 1 + len(handles) // (1 + LONG_LEGEND)
+        title = "\n".join(["answer"] * bool(len(codes)) + ["(paler: less sure)"] * (self.proba is not None))
+        n_columns = 2 if len(handles) > LONG_LEGEND else 1
         drawing.legend(self.ax_, beside="right", handles=handles, title=title, ncols=n_columns)
 
 

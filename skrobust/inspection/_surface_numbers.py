@@ -4,10 +4,9 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
 
 from skrobust.inspection._planes import plane_of
-from skrobust.inspection._rows import Rows, sampled
+from skrobust.inspection._rows import Rows, parts_of, sampled
 
 # Share of the width of the data by which the picture goes beyond them.
 MARGIN = 0.15
@@ -31,14 +30,13 @@ def surface_numbers(estimator, X, y, chosen, n_grid, nearest_neighbor, unlabeled
     noise : dict
         Radius, units and seed of the sampler.
     """
-    if not isinstance(n_grid, Integral) or n_grid < 2:
-        raise ValueError(f"n_grid={n_grid!r} must be a whole number of at least 2.")
+    _check_n_grid(n_grid)
     rows = Rows(X)
     plane = plane_of(rows, *chosen)
     y = _labels(estimator, X, y, rows)
     shown = slice(None) if plane.on_plane is None else plane.on_plane
     points = plane.coordinates(rows.matrix)[shown]
-    made = _unlabeled(rows, unlabeled, noise)
+    made = _unlabeled(rows, plane, unlabeled, noise)
     x0, x1 = _grid(points, n_grid, plane.is_to_scale)
     grid = plane.points(np.stack(np.meshgrid(x0, x1), axis=-1).reshape(-1, 2))
     classes = np.asarray(getattr(estimator, "classes_", np.unique(y)))
@@ -51,11 +49,16 @@ def surface_numbers(estimator, X, y, chosen, n_grid, nearest_neighbor, unlabeled
         "nearest": _nearest(estimator, X, y, rows, grid, classes, n_grid) if nearest_neighbor else None,
         "points": points,
         "codes": _codes(y[shown], classes),
-        "unlabeled_points": None if made is None else plane.coordinates(made),
+        "unlabeled_points": made,
         "labels": plane.labels,
-        "note": plane.note,
+        "note": "\n".join(part for part in (plane.note, _unseen(made, x0, x1)) if part),
         "is_to_scale": plane.is_to_scale,
     }
+
+
+def _check_n_grid(n_grid):
+    if not isinstance(n_grid, Integral) or n_grid < 2:
+        raise ValueError(f"n_grid={n_grid!r} must be a whole number of at least 2.")
 
 
 def _labels(estimator, X, y, rows):
@@ -98,14 +101,20 @@ def _proba(rows, estimator, grid, n_grid):
 
 def _nearest(estimator, X, y, rows, grid, classes, n_grid):
     """Return the answers of 1-nearest-neighbor behind the preprocessing of the estimator."""
-    front = estimator[:-1] if isinstance(estimator, Pipeline) and len(estimator) > 1 else None
+    fronts, _ = parts_of(estimator)
 
     def seen(X):
-        Z = X if front is None else front.transform(X)
-        Z = Z.toarray() if hasattr(Z, "toarray") else np.asarray(Z)
+        for front in fronts:
+            X = front.transform(X)
+        Z = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
         return Z.reshape(len(Z), -1)
 
     is_known = _codes(y, classes) >= 0
+    if not is_known.any():
+        raise ValueError(
+            f"y holds labels such as {y.tolist()[0]!r}, but none that is among classes_ of the estimator, such as "
+            f"{classes.tolist()[0]!r}: give some that are, or set nearest_neighbor=False."
+        )
     Z = seen(X)
     if Z.dtype.kind not in "biuf":
         raise ValueError(
@@ -116,13 +125,22 @@ def _nearest(estimator, X, y, rows, grid, classes, n_grid):
     return _codes(rows.asked(lambda X: neighbor.predict(seen(X)), grid).reshape(n_grid, n_grid), classes)
 
 
-def _unlabeled(rows, unlabeled, noise):
-    """Return unlabeled points as a matrix, given or sampled, or None."""
+def _unlabeled(rows, plane, unlabeled, noise):
+    """Return the coordinates of unlabeled points, given or sampled, or None."""
     if unlabeled is None:
         return None
     if isinstance(unlabeled, str) or (hasattr(unlabeled, "sample") and not hasattr(unlabeled, "iloc")):
-        return sampled(rows, unlabeled, **noise)
+        return plane.coordinates(sampled(rows, unlabeled, **noise))
     given = Rows(unlabeled, "unlabeled").matrix
     if given.shape[1] != rows.matrix.shape[1]:
         raise ValueError(f"unlabeled has {given.shape[1]} features, but X has {rows.matrix.shape[1]}: give the same.")
-    return given
+    return plane.coordinates(given)
+
+
+def _unseen(made, x0, x1):
+    """Return how many unlabeled points the picture leaves out, in words; the data, not these, say how wide it is."""
+    if made is None:
+        return ""
+    low, high = np.transpose([x0[[0, -1]], x1[[0, -1]]])
+    n_outside = np.count_nonzero(((made < low) | (made > high)).any(axis=1))
+    return f"{n_outside} of {len(made)} unlabeled points lie outside the picture" if n_outside else ""
