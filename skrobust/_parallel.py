@@ -6,16 +6,18 @@ are each other (as f and g in Megatron-LM, Shoeybi et al., 2019, arXiv:1909.0805
 twice. The sum over the processes of the gradients of the parameters is then that of one process.
 """
 
+import collections
 import contextlib
 import functools
 import itertools
 
+import numpy as np
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from skrobust._fingerprint import INITIAL_WEIGHTS, described_training, fingerprint
 from skrobust._net import Passes
-from skrobust._runtime import resolve_device, seed_global_generators
+from skrobust._runtime import RandomStream, random_stream, resolve_device
 
 USED = ("device", "num_processes", "process_index", "is_main_process", "distributed_type", "gather", "reduce")
 
@@ -154,7 +156,11 @@ class Together(Alone):
         *sums, n_having = summed.split([part.numel() for part in parts] + [len(parts)])
         for param, values, n in zip(params, sums, n_having, strict=True):
             # Asking a GPU for n takes time: no process but one whose gradient is missing need know.
-            param.grad = values.view_as(param) if param.grad is not None or n > 0 else None
+            if param.grad is None and n > 0:
+                param.grad = torch.zeros_like(param)
+            if param.grad is not None:
+                # Fused optimizers take gradients to lie in memory as their parameters do, channels last, say.
+                param.grad.copy_(values.view_as(param))
 
     def _start(self, index, n_rows):
         return index * (n_rows // self.n) + min(index, n_rows % self.n)
@@ -271,6 +277,8 @@ class SharedPasses(Passes):
     def __init__(self, processes, net, labeled, copies):
         super().__init__(net, labeled, copies)
         self.processes = processes
+        self.net, self.n_passes = net, collections.Counter()
+        copies.n_processes = processes.n
         self.applied_here = net.applied
         self.applied = self._applied_by_all
         self.infer = lambda points: self.applied(self.network, self.shaped(points.to(self.device)))
@@ -281,19 +289,33 @@ class SharedPasses(Passes):
         self.processes.sum_gradients(self.network)
 
     def _applied_by_all(self, function, rows):
-        own = Share.apply(rows, self.processes)
-        with self._other_numbers():
+        own, part = Share.apply(rows, self.processes), self.processes.part(len(rows))
+        with self._own_numbers() as in_step, self.copies.shared_out(part, len(rows), in_step):
             outputs = self.applied_here(function, own)
         return Gather.apply(outputs, len(rows), self.processes)
 
     @contextlib.contextmanager
-    def _other_numbers(self):
-        """Within this context, dropout draws other numbers in each process; afterwards all go on with the same ones."""
-        if not self.network.training:
-            yield
-            return
-        device = torch.device(self.device)
-        seed = int(torch.randint(2**62, ()))
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            seed_global_generators(device, seed + self.processes.index)
-            yield
+    def _own_numbers(self):
+        """Within this context, draw other numbers than the other processes; yield a context to draw the same ones in.
+
+        A network may draw as many numbers as it has rows, which differ: afterwards all go on with the same ones.
+        """
+        everyones = RandomStream.current
+        with random_stream(torch.device(self.device), self._own_seed()) as own:
+            yield functools.partial(_turn, everyones, own)
+
+    def _own_seed(self):
+        # Nothing is drawn for it: one process has none to draw. Checkpoints, made between epochs, know the epoch.
+        epoch = len(self.net.history)
+        self.n_passes[epoch] += 1
+        source = np.random.SeedSequence([torch.initial_seed(), epoch, self.n_passes[epoch], self.processes.index])
+        return int(source.generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextlib.contextmanager
+def _turn(stream, other):
+    """Within this context, it is the turn of a stream of random numbers; afterwards, of another one."""
+    with stream:
+        yield
+    with other:
+        pass

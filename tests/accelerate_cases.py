@@ -9,6 +9,7 @@ import torch
 from sklearn.datasets import make_blobs
 from skorch.callbacks import Callback
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from skrobust import OffSupportRobustClassifier
 from skrobust.adversary import PGD, MultiplePerturbations
@@ -38,21 +39,66 @@ class Unused(nn.Module):
         return self.used(X)
 
 
-class Masks(Callback):
-    """Keep what dropout lets through in the first pass of training."""
+class Images(nn.Sequential):
+    """Network with dropout of channels and of values that lie in memory in another order than their axes have."""
 
-    def __init__(self, kept):
-        self.kept = kept
+    def __init__(self, n_features, n_classes):
+        super().__init__(
+            *[nn.Linear(n_features, 3 * 4 * 4), nn.Unflatten(1, (3, 4, 4)), nn.Conv2d(3, 8, 3)],
+            *[nn.Dropout2d(0.5), nn.Tanh(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(8 * 2 * 2, n_classes)],
+        )
+        self.to(memory_format=torch.channels_last)
+
+
+class ByFunction(nn.Module):
+    """Dropout by a function."""
+
+    def forward(self, X):
+        return nn.functional.dropout(X, 0.5, self.training)
+
+
+class Mixed(nn.Module):
+    """Network that drops units by a function and by a layer."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(n_features, 64), nn.Linear(64, n_classes)
+        self.by_function, self.by_layer = ByFunction(), nn.Dropout(0.5)
+
+    def forward(self, X):
+        hidden = self.hidden(X)
+        return self.out(self.by_function(hidden) + self.by_layer(hidden))
+
+
+class Recomputing(nn.Module):
+    """Network whose layers, dropout among them, run again in the backward pass."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.layers = Smooth(n_features, n_classes, dropout=0.5)
+
+    def forward(self, X):
+        return checkpoint(self.layers, X, use_reentrant=False)
+
+
+class Masks(Callback):
+    """Keep what each of some layers lets through in the passes of training."""
+
+    def __init__(self, *names):
+        self.kept = {name: [] for name in names}
 
     def __deepcopy__(self, memo):
         return self
 
     def on_train_begin(self, net, **kwargs):
-        net.module_[2].register_forward_hook(lambda layer, rows, out: self.kept.append((out != 0).numpy(force=True)))
+        for name, kept in self.kept.items():
+            layer = net.module_.get_submodule(name)
+            layer.register_forward_hook(lambda layer, rows, out, kept=kept: kept.append((out != 0).numpy(force=True)))
 
 
 # Rows do not divide by batches, nor batches by processes: 90 rows are batches of 23 or 22. SGD feels the length of
 # gradients, which Adam divides by.
+DROPOUT = {"module__dropout": 0.5}
 BASE = {"module": Smooth, "max_epochs": 3, "batch_size": 23, "random_state": 0, "optimizer": "sgd", "lr": 0.1}
 CASES = {
     "default": {},
@@ -73,6 +119,16 @@ CASES = {
     "early_stopping": {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 20},
     "adamw": {"optimizer": "adamw", "lr": 4e-3},
     "unused": {"module": Unused},
+    "dropout": {"net_params": DROPOUT},
+    "dropout_neighbors": {"net_params": DROPOUT, "n_neighbors": 3, "n_unlabeled": 0.3},
+    "dropout_curvature": {"net_params": DROPOUT, "penalty": Curvature()},
+    "dropout_pgd": {"net_params": DROPOUT, "adversary": PGD(eps=0.3)},
+    "dropout_plain": {"net_params": DROPOUT, "penalty": None},
+    "dropout_behind_noise": {"net_params": DROPOUT, "noise_layer": "1"},
+    "dropout_before_noise": {"net_params": DROPOUT, "noise_layer": "2"},
+    "dropout_one_row_batches": {"net_params": DROPOUT, "batch_size": 1, "penalty": None, "max_epochs": 1},
+    "dropout_all_in_one_batch": {"net_params": DROPOUT, "batch_size": 200},
+    "dropout_images": {"module": Images},
 }
 
 
@@ -127,12 +183,12 @@ def main(folder):
     np.random.seed(10 + rank)  # noqa: NPY002
     found["unseeded"] = outcome(classifier("default", random_state=None, **together).fit(X, y), X)
     found["instance"] = outcome(classifier("default", module=Smooth(4, 3), **together).fit(X, y), X)
-    masks = []
-    dropout = {"module__dropout": 0.5, "module__width": 64}
-    classifier("default", callbacks=[Masks(masks)], max_epochs=1, net_params=dropout, **together).fit(X, y)
-    found["masks"] = masks[0]
+    masks = Masks("by_function", "by_layer")
+    mixed = {"module": Mixed, **together}
+    classifier("default", callbacks=[masks], max_epochs=1, **mixed).fit(X, y)
+    found["masks"] = masks.kept
     checkpoints = pathlib.Path(folder, "checkpoints")
-    kept = classifier("default", checkpoint_dir=checkpoints, net_params=dropout, **together)
+    kept = classifier("default", checkpoint_dir=checkpoints, **mixed)
     found["kept"] = outcome(kept.fit(X, y), X)
     accelerator.wait_for_everyone()
     found["files"] = sorted(path.name for path in checkpoints.iterdir())
@@ -145,9 +201,8 @@ def main(folder):
         "rows": refusal(classifier("default", **together), X[: 80 + rank], y[: 80 + rank]),
         "batch_size": refusal(classifier("default", batch_size=20 + rank, **together), X, y),
         "batch_norm": refusal(classifier("default", module=BatchNorm, **together), X, y),
-        "folders": refusal(
-            classifier("default", checkpoint_dir=[checkpoints, folder][rank], net_params=dropout, **together), X, y
-        ),
+        "folders": refusal(classifier("default", checkpoint_dir=[checkpoints, folder][rank], **mixed), X, y),
+        "recomputing": refusal(classifier("default", module=Recomputing, **together), X, y),
     }
     classifier("default", verbose=1, **together).fit(X, y)
     pathlib.Path(folder, f"{rank}.pickle").write_bytes(pickle.dumps(found))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from torch import nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from skrobust._net import Passes
 from skrobust.adversary import FGSM, NFGSM, PGD, TRADES, MultiplePerturbations, resolve_adversary
@@ -303,6 +304,49 @@ def test_each_of_several_must_return_a_point_for_each_row(linear, X, y, strategy
     adversary = MultiplePerturbations([member(WRONG[wrong])], strategy=strategy)
     with pytest.raises(ValueError, match=r"adversaries=.* its method perturb must return a tensor with one"):
         adversary.perturb(linear, X, y, generator())
+
+
+def test_each_of_several_is_asked_once_for_the_rows_that_it_was_drawn_for(linear, X, y):
+    drawn = torch.randint(3, (N,), generator=generator())
+    asked = []
+    members = [member(lambda rows, k=k: asked.append((k, len(rows))) or rows + k) for k in range(3)]
+    perturbed = MultiplePerturbations(members, strategy="random").perturb(linear, X, y, generator())
+    torch.testing.assert_close(perturbed, X + drawn[:, None], rtol=0, atol=0)
+    assert asked == [(k, int((drawn == k).sum())) for k in range(3)]
+
+
+class Operations(TorchDispatchMode):
+    """The names of the operations of torch within this context."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_device_is_not_asked_for_the_rows_of_each_adversary(linear, X, y):
+    with Operations() as operations:
+        MultiplePerturbations(BOTH, strategy="random").perturb(linear, X, y, generator())
+    assert "index" in operations.names
+    assert "nonzero" not in operations.names, "a GPU would be waited for"
+
+
+@pytest.mark.parametrize("name", ["eps", "eps_step", "clip_values"])
+def test_values_of_features_are_copied_to_a_device_once_unless_they_change(linear, y, name):
+    X, values = torch.zeros(N, 5, dtype=torch.float64), np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    params = {"clip_values": (-1, values)} if name == "clip_values" else {name: values}
+    adversary = FGSM(**{"eps": 0.5, "eps_step": 1.0, "random_start": False, **params})
+    moved = [adversary.perturb(linear, X, y, generator())]
+    with Operations() as operations:
+        moved.append(adversary.perturb(linear, X, y, generator()))
+    assert not {"lift_fresh", "_to_copy"} & operations.names, "an array was made a tensor again"
+    values /= 10
+    moved.append(adversary.perturb(linear, X, y, generator()))
+    assert torch.equal(*moved[:2])
+    assert not torch.equal(*moved[1:])
 
 
 @pytest.mark.parametrize("strategy", ["max", "random"])

@@ -1,5 +1,7 @@
 """Dropout in training: what is compared loses the same units."""
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -72,6 +74,45 @@ def test_rows_in_front_of_the_anchors_have_masks_of_their_own():
     assert [sum(row) for row in alike] == [1, 1, 2, 2, 2, 2]
     assert alike[2][4]
     assert alike[3][5]
+
+
+def rows_in_memory_order(axes):
+    """Return 7 images or sequences whose axes lie in memory in an order."""
+    return torch.empty_permuted((7, *[4] * (len(axes) - 1)), axes).fill_(1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "axes"),
+    [
+        (nn.Dropout(0.5), (0, 1)),
+        (nn.Dropout(0.5), (0, 2, 3, 1)),  # channels last
+        (nn.Dropout(0.5), (1, 0, 2)),  # time first
+        (nn.Dropout(0.5, inplace=True), (0, 1)),
+        (nn.Dropout1d(0.5), (0, 1, 2)),
+        (nn.Dropout2d(0.5), (0, 2, 3, 1)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("layout", [None, (1, 2, 7)], ids=str)
+def test_parts_of_a_pass_have_the_masks_of_the_whole(layer, layout, axes):
+    X, parts = rows_in_memory_order(axes), [slice(0, 4), slice(4, 7), slice(7, 7)]
+    with shared_dropout(layer) as copies:
+        copies.forget() if layout is None else copies.set(*layout)
+        torch.manual_seed(0)
+        whole, state = layer(X.clone()), torch.get_rng_state()
+        for part in parts:
+            torch.manual_seed(0)
+            with copies.shared_out(part, 7, contextlib.nullcontext):
+                assert torch.equal(layer(X[part].clone()), whole[part])
+            assert torch.equal(torch.get_rng_state(), state), "all draw on alike"
+        assert copies.part is None
+
+
+def test_other_rows_than_those_of_a_part_are_dropped_by_themselves():
+    layer, in_step = nn.Dropout(0.5), lambda: pytest.fail("nothing is drawn in step")
+    with shared_dropout(layer) as copies, copies.shared_out(slice(0, 4), 7, in_step):
+        assert 0 < layer(torch.ones(5, 100)).mean() < 2
+        assert layer.eval()(torch.ones(4, 100)).mean() == 1
 
 
 class Noise(nn.Dropout):

@@ -76,8 +76,9 @@ class MultiplePerturbations(Averaged):
     def _drawn(self, outputs, X, y, generator):
         members, perturbed = self._members(), X.clone()
         drawn = torch.randint(len(members), (len(X),), generator=generator, device=X.device)
-        for index, adversary in enumerate(members):
-            rows = (drawn == index).nonzero().ravel()
+        # A GPU is waited for here, once: how many rows each adversary has is a number that Python must know.
+        counts = (drawn == torch.arange(len(members), device=X.device)[:, None]).sum(dim=1).tolist()
+        for adversary, rows in zip(members, drawn.argsort(stable=True).split(counts), strict=True):
             if len(rows):
                 perturbed[rows] = _perturbed(adversary, outputs, X[rows], y[rows], generator)
         return perturbed

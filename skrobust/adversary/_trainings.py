@@ -1,5 +1,6 @@
 """Adversarial trainings: where they start, what they raise, and how the loss weighs it."""
 
+import functools
 import math
 
 import numpy as np
@@ -333,8 +334,13 @@ def _values(value, X):
     """Return a number as a float, and one value for each feature as a tensor like X."""
     if np.ndim(value) == 0:
         return float(value)
-    # A copy: torch warns of arrays that cannot be written to, such as that of a column of pandas.
-    return torch.as_tensor(np.array(value, dtype=np.float64).ravel(), dtype=X.dtype, device=X.device)
+    return _on_device(np.ravel(value).astype(np.float64).tobytes(), X.dtype, X.device)
+
+
+@functools.lru_cache(maxsize=32)
+def _on_device(values, dtype, device):
+    """Return the bytes of float64 values as a tensor, kept for the next step: copies to a GPU wait for the GPU."""
+    return torch.tensor(np.frombuffer(values), dtype=dtype, device=device)
 
 
 def _bounds(clip_values, X):

@@ -1,5 +1,8 @@
 """Dropout when rows of a batch are compared with other rows of it."""
 
+import contextlib
+import functools
+
 import torch
 from torch import nn
 
@@ -12,10 +15,12 @@ FORWARDS = tuple(layer.forward for layer in LAYERS)
 class Copies:
     """Which rows of the next pass are compared: from `first` on, `n` rows, then as many for each neighbor of theirs.
 
-    `n_rows` is the number of all rows of the pass. None means that no rows are compared.
+    `n_rows` is the number of all rows of the pass. None means that no rows are compared. `n_processes` is how many
+    processes share a pass; within one, `part` is the slice of its rows that this process has.
     """
 
-    first = n = n_rows = None
+    first = n = n_rows = part = None
+    n_processes, in_step = 1, contextlib.nullcontext
 
     def set(self, first, n, n_rows):
         """Say how the rows of the next pass are laid out."""
@@ -24,6 +29,43 @@ class Copies:
     def forget(self):
         """Have no rows compared in the next pass."""
         self.set(None, None, None)
+
+    @contextlib.contextmanager
+    def shared_out(self, part, n_rows, in_step):
+        """Within this context, layers see a part of the rows of a pass, of which they draw the masks of all.
+
+        Parameters
+        ----------
+        part : slice
+        n_rows : int
+        in_step : callable
+            Returns a context in which all processes draw the same numbers.
+        """
+        if n_rows != self.n_rows:
+            self.set(None, None, n_rows)
+        self.part, self.in_step = part, in_step
+        try:
+            yield
+        finally:
+            del self.part, self.in_step  # networks are copied between passes, and with them what is set here
+
+    @property
+    def n_seen(self):
+        """Number of rows of which layers are to draw masks by :meth:`masks`; None if they draw them by themselves."""
+        if self.part is not None:
+            return self.part.stop - self.part.start
+        return None if self.n is None else self.n_rows
+
+    def masks(self, drop, X):
+        """Return the masks of the rows X, the same for all that are compared."""
+        n_drawn = self.n_rows if self.n is None else self.first + self.n
+        rows = X[:n_drawn] if self.part is None else _rows_like(X, n_drawn)
+        with self.in_step():
+            masks = drop(torch.ones_like(rows))
+        if self.n is not None:
+            n_copies = (self.n_rows - self.first) // self.n - 1
+            masks = torch.cat([masks, *[masks[self.first :]] * n_copies])
+        return masks if self.part is None else masks[self.part]
 
 
 def shared_dropout(network):
@@ -59,9 +101,27 @@ def shared_dropout(network):
 
 def _forward(layer, copies, X):
     forward = type(layer).forward
-    # Other rows than those of the pass, as in a part of it that one of several processes has, are not laid out so.
-    if not layer.training or copies.n is None or len(X) != copies.n_rows or forward not in FORWARDS:
+    if not layer.training or forward not in FORWARDS:
         return forward(layer, X)
-    mask = forward(layer, torch.ones_like(X[: copies.first + copies.n]))
-    n_copies = (copies.n_rows - copies.first) // copies.n - 1
-    return X * torch.cat([mask, *[mask[copies.first :]] * n_copies])
+    if copies.n_processes > 1 and copies.part is None:
+        _check_not_recomputed(copies)
+    # Other rows than those of the pass, as where time steps are folded into rows, are not laid out so.
+    if len(X) != copies.n_seen:
+        return forward(layer, X)
+    return X * copies.masks(functools.partial(forward, layer), X)
+
+
+def _check_not_recomputed(copies):
+    """Raise a ValueError in a backward pass, which cannot tell where the numbers of all processes stood in the pass."""
+    if torch._C._current_graph_task_id() != -1:
+        raise ValueError(
+            f"accelerator has {copies.n_processes} processes, which cannot draw the masks of dropout again where the "
+            "network is recomputed for its gradient: take torch.utils.checkpoint out of the module, or use "
+            "accelerator=None."
+        )
+
+
+def _rows_like(X, n):
+    """Return n rows that lie in memory as X does, which is the order in which masks are drawn; no values are set."""
+    axes = sorted(range(X.ndim), key=X.stride, reverse=True)
+    return torch.empty_permuted((n, *X.shape[1:]), axes, dtype=X.dtype, device=X.device)
