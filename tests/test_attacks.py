@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from art.attacks.evasion import FastGradientMethod, SquareAttack
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -356,6 +357,30 @@ def test_unfitted_estimator(blobs):
 def test_estimator_that_is_no_classifier(blobs, estimator):
     with pytest.raises(TypeError, match=r"is no classifier .* pass a fitted classifier"):
         find_adversarial(estimator.fit(*blobs), *blobs, threat_model=ThreatModel(1.0))
+
+
+def halfway(estimator, X, y, *, radius, rng):
+    return X + rng.uniform(-radius, radius, size=X.shape)
+
+
+@pytest.mark.parametrize(
+    ("attack", "params", "route"),
+    [
+        ("pgd", {"max_iter": 2}, "white-box"),
+        ("worst_case", {}, "white-box"),
+        (FastGradientMethod, {}, "white-box"),
+        ("square", {"max_queries": 5}, "black-box"),
+        ("nearest_other", {}, "black-box"),
+        (SquareAttack, {"max_iter": 2}, "black-box"),
+        (halfway, {}, "black-box"),
+    ],
+    ids=["pgd", "worst_case", "of ART, along gradients", "square", "nearest_other", "of ART, by asking", "function"],
+)
+def test_attacks_that_only_ask_make_black_boxes_of_differentiable_classifiers(pipe, digits, attack, params, route):
+    result = find_adversarial(pipe, digits[2][:12], digits[3][:12], attack, threat_model=ThreatModel(0.5), **params)
+    assert set(result.route) <= {route, "none"}
+    assert route in result.route
+    assert result.max_distance == 0.5
 
 
 class Contrarian(MLPClassifier):

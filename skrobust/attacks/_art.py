@@ -134,7 +134,7 @@ def _parameters(attack_class):
 
 def _requirements(attack_class):
     """Return the names of the classes that an attack wants its classifier to have."""
-    wanted = attack_class._estimator_requirements or ()
+    wanted = getattr(attack_class, "_estimator_requirements", None) or ()
     return {part.__name__ for each in wanted for part in (each if isinstance(each, tuple) else (each,))}
 
 
@@ -176,6 +176,11 @@ def _generated(pursuit, index, frame, attack_class, params, starts):
         found = attack.generate(start, labels, **options)
     pursuit.count(index, n_asked() // len(index))
     return np.where(np.isfinite(found), found, frame.coordinates(rows))
+
+
+def follows_gradient(attack_class):
+    """Return whether a class, if it is an attack of ART, goes along gradients."""
+    return any("Gradients" in name for name in _requirements(attack_class))
 
 
 def _is_for_trees(attack_class):

@@ -200,13 +200,19 @@ class Assessment:
     @property
     def route(self):
         """How each row was attacked: "white-box", "bridge", "black-box", or "none" for rows that needed no attack."""
-        surface = self.pursuit.surface
-        way = "black-box" if surface is None else "bridge" if has_bridge(surface.module) else "white-box"
-        route = np.full(self.n, way, dtype=object)
+        route = np.full(self.n, self._way(), dtype=object)
         route[self.pursuit.without_gradient()] = "black-box"
         can_move = self.pursuit.budget.at(max(self.radii)).can_move
         route[(self.answers != self.y) | ~can_move] = "none"
         return route.astype(str)
+
+    def _way(self):
+        """Return how rows were attacked at which the gradient does not vanish."""
+        attacks = [step.attack for steps, _ in self.plans for step in steps]
+        surface = self.pursuit.surface
+        if surface is None or not any(attack.follows_gradient or attack.may_follow_gradient for attack in attacks):
+            return "black-box"
+        return "bridge" if has_bridge(surface.module) else "white-box"
 
     def robust(self, radius):
         """Return which rows stand within a radius, as 0 or 1; the share of right answers where answers are random."""

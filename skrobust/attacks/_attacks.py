@@ -45,12 +45,15 @@ class Attack:
         Whether it needs a torch module.
     notes_gradient : bool, default=False
         Whether it notes rows without gradient where it starts.
+    may_follow_gradient : bool, default=False
+        Whether it does without a torch module, but goes along gradients where there is one.
     """
 
     name: str
     run: Callable
     follows_gradient: bool = False
     notes_gradient: bool = False
+    may_follow_gradient: bool = False
 
     @property
     def params(self):
@@ -118,6 +121,6 @@ BLACK_BOX = [
     Attack("transfer", _surrogate.transfer),
     Attack("split_search", _trees.split_search),
     Attack("decision_tree", _trees.decision_tree),
-    Attack("lattice", lattice),
+    Attack("lattice", lattice, may_follow_gradient=True),
 ]
 ATTACKS = {attack.name: attack for attack in GRADIENT + BLACK_BOX}

@@ -63,6 +63,8 @@ def find_adversarial(estimator, X, y, attack="pgd", *, threat_model, random_stat
         - found_by: str ndarray; the attack that found the row.
         - n_queries: int ndarray; how often the estimator, or its torch module, was evaluated for the row.
 
+        And ``max_distance``: how far was looked, a float.
+
     Raises
     ------
     ValueError
@@ -106,4 +108,5 @@ def find_adversarial(estimator, X, y, attack="pgd", *, threat_model, random_stat
         route=assessment.route,
         found_by=np.where(success, assessment.found_by, ""),
         n_queries=assessment.n_queries,
+        max_distance=assessment.radii[-1],
     )

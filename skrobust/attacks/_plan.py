@@ -78,7 +78,8 @@ def check_attack(attack, params):
     if isinstance(attack, str):
         return _named(attack, params)
     if inspect.isclass(attack):
-        return Attack(attack_name(attack), functools.partial(_art.run_art, attack_class=attack))
+        run = functools.partial(_art.run_art, attack_class=attack)
+        return Attack(attack_name(attack), run, may_follow_gradient=_art.follows_gradient(attack))
     if callable(attack):
         return Attack(attack_name(attack), _runner(attack))
     raise TypeError(f"attack={attack!r} must be one of {_names()}, a class of ART or a callable.")
