@@ -45,6 +45,12 @@ class Setting:
     fitting: object
 
     @property
+    def n_rows(self):
+        """Number of labeled rows that are trained on."""
+        n_rows = len(self.data.X)
+        return len(range(n_rows)[self.fitting] if isinstance(self.fitting, slice) else self.fitting)
+
+    @property
     def example(self):
         """Some rows on the training device."""
         return self.place.tensor(self.data.X[:8])
@@ -97,7 +103,7 @@ def _penalized(setting, penalty, adversary, unlabeled, neighbors, generator):
 
 
 def warn_about_unused(estimator, data, objective, network):
-    """Warn of unlabeled rows and of a layer that are given, but that training makes no use of.
+    """Warn of unlabeled rows, of a layer and of compilation that are asked for, but that training makes no use of.
 
     Raises
     ------
@@ -120,6 +126,12 @@ def warn_about_unused(estimator, data, objective, network):
             "noise_layer=None.",
             stacklevel=6,
         )
+    if layer is not None and kinds and checked_net_params(estimator).get("compile"):
+        warnings.warn(
+            f"compile=True in net_params is not used in training with noise_layer={layer!r}, which cuts the network: "
+            "leave it out, unless predictions alone are worth it.",
+            stacklevel=6,
+        )
 
 
 def _anchors(setting, penalty, adversary, unlabeled, generator):
@@ -127,7 +139,7 @@ def _anchors(setting, penalty, adversary, unlabeled, generator):
     estimator, place = setting.estimator, setting.place
     sampler = _with_pool(unlabeled, setting)
     kinds = _kinds(penalty, estimator, sampler, adversary)
-    n_rows, n_features = setting.data.X.shape
+    n_rows, n_features = setting.n_rows, setting.data.X.shape[1]
     batch_size = checked_net_params(estimator).get("iterator_train__batch_size", estimator.batch_size)
     return {
         "kinds": kinds,

@@ -27,7 +27,7 @@ def told_of_interrupts(net, doing):
 
 
 class ValidationStop(Callback):
-    """Score held-out rows between epochs, stop when the score no longer rises, and keep the best weights.
+    """Score held-out rows between epochs, stop when the score no longer rises, and keep the last of the best weights.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ class ValidationStop(Callback):
         with told_of_interrupts(net, "while held-out rows were scored,"):
             score = self.score()
         net.history.record("valid_score", score)
-        if score > self.best_score_:
+        # Of equal scores the last counts: a coarse one reaches its height long before the network does.
+        if score >= self.best_score_:
             self.best_score_ = score
             self.best_weights_ = net.copied_weights()
         if score > self.mark_ + self.tol:
@@ -136,7 +137,9 @@ class EpochLog(PrintLog):
 
     def table(self, row):
         """Return the line, with the header of its columns."""
-        return super().table({**dict.fromkeys(self.columns), **row})
+        # Without the marks of the lowest loss, for which skorch would print color codes.
+        figures = {name: value for name, value in row.items() if not name.endswith("_loss_best")}
+        return super().table({**dict.fromkeys(self.columns), **figures})
 
     def state_dict(self):
         """Return nothing: where training goes on from a checkpoint, the header is printed again."""

@@ -94,7 +94,8 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
     weight_decay : float, default=0.1
         Weight decay of the optimizer.
     early_stopping : bool, default=False
-        Hold out rows, stop when their score no longer rises, and keep the best weights. ``partial_fit`` never does.
+        Hold out rows, stop when their score no longer rises, and keep the best weights, of equal ones the last.
+        ``partial_fit`` never does.
     scoring : str, callable or None, default=None
         Score for early stopping: None is accuracy, "loss" is the cross-entropy, else a scorer of scikit-learn. Rows
         count by their weights and those of their classes, if the scorer takes ``sample_weight``.
@@ -157,7 +158,8 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
     n_iter_ : int
         Number of epochs run.
     history_ : list of dict
-        For each epoch: the means of the loss terms, validation figures, learning rate and seconds.
+        For each epoch: the means of the loss terms, whether a loss is the lowest there was, validation figures,
+        learning rate and seconds.
     net_ : skorch net
         The fitted net; ``net_.module_`` is the network.
     data_scale_ : float
@@ -330,11 +332,14 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
             run = _training.Run(self.max_epochs, self.lr_schedule)
             random_state = check_random_state(self.random_state)
             _training.train(self, run, data, classes, Moments.of(data.X, data.weight), net, random_state)
+            vars(self).pop("_partial_fit_state", None)  # a stream of chunks that follows begins anew
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, X_unlabeled=None):
         """Train for one epoch on a further chunk of data, at a constant learning rate.
+
+        The optimizer goes on, with the `lr` and `weight_decay` of now; another `optimizer` begins anew.
 
         Parameters
         ----------

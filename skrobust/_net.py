@@ -7,16 +7,20 @@ import warnings
 
 import skorch
 import torch
-from skorch.dataset import unpack_data
+from skorch.dataset import Dataset, unpack_data
 from torch import nn
 
-from skrobust.data import BatchIterator
+from skrobust.data import BatchIterator, Rows
 from skrobust.losses import cross_entropy
 from skrobust.modules import build_module, check_logits, cut_at, labeled_batch_norm, shared_dropout
 
 
 class NonFiniteLossError(ValueError):
     """A term of the loss, or a weight of the network, is no longer a finite number."""
+
+
+class LabeledDataset(Rows, Dataset):
+    """Rows as a dataset of skorch, whose callbacks take X and y from no other."""
 
 
 class Passes:
@@ -148,8 +152,22 @@ class OffSupportNet(skorch.NeuralNetClassifier):
         return self
 
     def get_split_datasets(self, X, y=None, **fit_params):
-        """Return the pair (training rows, validation rows or None) that was passed as X."""
-        return X
+        """Return the pair (training rows, validation rows or None) that was passed as X, as datasets of skorch."""
+        return tuple(None if rows is None else LabeledDataset(rows.X, rows.y, rows.weight) for rows in X)
+
+    def get_dataset(self, X, y=None):
+        """Return flat rows as a dataset, for callbacks that predict; what is one already, as it is."""
+        if isinstance(X, torch.utils.data.Dataset):
+            return X
+        X = torch.as_tensor(X, dtype=self.float_type)
+        return LabeledDataset(X, torch.zeros(len(X), dtype=torch.int64, device=X.device) if y is None else y)
+
+    def notify(self, method_name, **kwargs):
+        """Tell the callbacks of an event; a batch is (X, y) for them, as in skorch, without the row weights."""
+        if "batch" in kwargs:
+            X, y = unpack_data(kwargs["batch"])
+            kwargs["batch"] = X, y[0] if isinstance(y, (tuple, list)) else y
+        super().notify(method_name, **kwargs)
 
     def shaped(self, rows):
         """Return flat rows in the shape that the network wants."""
@@ -236,13 +254,21 @@ class OffSupportNet(skorch.NeuralNetClassifier):
             record = values.new_empty(len(iterator), len(values)) if record is None else record
             record[len(sizes)] = values
             sizes.append(len(batch[0]))
+            self.history.record_batch(f"{prefix}_batch_size", sizes[-1])
             self.notify("on_batch_end", batch=batch, training=training, **step)
         means = _weighted_means(list(terms), record, sizes)
         for name, mean in means.items():
             self.history.record(f"{prefix}_{name}", mean)
+        self.history.record(f"{prefix}_loss_best", self._is_lowest(f"{prefix}_loss"))
         self.history.record(f"{prefix}_batch_count", len(sizes))
         if training:
             self._check_finite(means)
+
+    def _is_lowest(self, name):
+        """Return whether the last epoch has the lowest mean there was, earlier calls included, as skorch counts."""
+        # From the history alone: it is what checkpoints, pickles and calls that fail restore.
+        lowest = next((epoch[name] for epoch in reversed(self.history) if epoch.get(f"{name}_best")), math.inf)
+        return self.history[-1, name] < lowest
 
     @contextlib.contextmanager
     def pursuing(self, objective, make_passes=Passes):
@@ -254,9 +280,9 @@ class OffSupportNet(skorch.NeuralNetClassifier):
             self.objective = None
             del self.make_passes
 
-    def epochs(self):
-        """Return what was recorded of each epoch, a list of dicts."""
-        return [{key: value for key, value in epoch.items() if key != "batches"} for epoch in self.history]
+    def epochs(self, start=0):
+        """Return what was recorded of each epoch from a number on, a list of dicts."""
+        return [{key: value for key, value in epoch.items() if key != "batches"} for epoch in self.history[start:]]
 
     def copied_weights(self):
         """Return a copy of the state of the network."""

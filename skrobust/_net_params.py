@@ -4,6 +4,8 @@ import inspect
 import numbers
 
 NET_PREFIXES = ("module", "optimizer", "iterator_train", "iterator_valid", "callbacks", "compile")
+# The rows and the source of their order are not for the user: random_state seeds it.
+ITERATOR_NAMES = ("batch_size", "shuffle", "drop_last")
 
 
 class NetParamsMixin:
@@ -75,6 +77,8 @@ def checked_net_params(estimator):
     ------
     ValueError
         If a name is not for skorch, contradicts a parameter of the estimator, or is a batch size that is none.
+    TypeError
+        If a name is no parameter of the iterators.
     """
     net_params = estimator.net_params or {}
     for name in net_params:
@@ -83,9 +87,8 @@ def checked_net_params(estimator):
                 f"net_params has {name!r}, which is not for skorch: use names that begin with one of "
                 f"{', '.join(prefix + '__' for prefix in NET_PREFIXES)}, or 'compile'."
             )
-    batch_size = net_params.get("iterator_train__batch_size", 1)
-    if not (isinstance(batch_size, numbers.Integral) and batch_size >= 1):
-        raise ValueError(f"iterator_train__batch_size={batch_size!r} in net_params must be a positive integer.")
+    for prefix in ("iterator_train", "iterator_valid"):
+        _check_iterator(prefix, net_params)
     signature = inspect.signature(type(estimator)).parameters
     for own in ("lr", "weight_decay"):
         value = getattr(estimator, own)
@@ -95,3 +98,17 @@ def checked_net_params(estimator):
                 f"each other: set {own} alone."
             )
     return net_params
+
+
+def _check_iterator(prefix, net_params):
+    """Check the entries of ``net_params`` for the batches of training or of held-out rows."""
+    known = [f"{prefix}__{name}" for name in ITERATOR_NAMES]
+    for name in net_params:
+        if name.startswith(f"{prefix}__") and name not in known:
+            raise TypeError(
+                f"{name} in net_params is no parameter of the iterator over batches, which takes them whole from "
+                f"memory and needs no loader: use one of {known}."
+            )
+    batch_size = net_params.get(f"{prefix}__batch_size", 1)
+    if not (isinstance(batch_size, numbers.Integral) and batch_size >= 1):
+        raise ValueError(f"{prefix}__batch_size={batch_size!r} in net_params must be a positive integer.")

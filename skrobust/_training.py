@@ -6,6 +6,8 @@ import dataclasses
 import inspect
 import math
 import typing
+import warnings
+from numbers import Real
 
 import numpy as np
 import torch
@@ -152,7 +154,10 @@ def _recorded(estimator, net, checkpoints):
             )
         raise
     finally:
-        estimator.history_ = net.epochs()
+        # Of a long stream of chunks, not all epochs anew in each call.
+        known = vars(estimator).get("history_", [])[: len(net.history)]
+        known = known if checkpoints is None and len(known) == n_epochs_before else []
+        estimator.history_ = [*known, *net.epochs(len(known))]
         estimator.n_iter_ = len(estimator.history_)
 
 
@@ -218,11 +223,17 @@ def prepared_net(net, run, estimator, place, data, n_classes):
         del vars(net)[name]  # of an earlier optimizer, say
     vars(net).update(settings)
     net.move_to(place.device)
-    if not (run.is_partial and hasattr(net, "optimizer_")):
+    if not (run.is_partial and type(getattr(net, "optimizer_", None)) is net.optimizer):
         return net.initialize_optimizer()
-    for group in net.optimizer_.param_groups:
-        group["lr"] = settings.get("optimizer__lr", estimator.lr)
+    _set_anew(net)
     return net
+
+
+def _set_anew(net):
+    """Have an optimizer go on with the settings of now, in which groups of parameters may have their own."""
+    (groups,), settings = net.get_params_for_optimizer("optimizer", net.get_all_learnable_params())
+    for group, own in zip(net.optimizer_.param_groups, groups, strict=True):
+        group.update(settings | {name: value for name, value in own.items() if name != "params"})
 
 
 def _make_net(estimator, place, data, n_classes):
@@ -280,7 +291,8 @@ def _optimizer_params(estimator):
     if "weight_decay" in accepted:
         params["optimizer__weight_decay"] = estimator.weight_decay
     if optimizer in OPTIMIZERS.values() and "fused" in accepted:
-        params["optimizer__fused"] = True
+        # False, not left out: in later chunks it also reaches the groups of an optimizer that is there already.
+        params["optimizer__fused"] = not checked_net_params(estimator).get("optimizer__foreach")
     if optimizer is torch.optim.SGD:
         params["optimizer__momentum"] = 0.9
     return params
@@ -314,7 +326,22 @@ def validation_score(estimator, data, weight, held_out):
     X, y, weights = data.X[held_out], data.y[held_out], {}
     if weight is not None and takes_sample_weight(scorer):
         weights["sample_weight"] = weight[held_out]
-    return lambda: scorer(judged, X, y, **weights)
+    return lambda: _checked_score(scorer(judged, X, y, **weights), estimator.scoring)
+
+
+def _checked_score(score, scoring):
+    if not isinstance(score, Real):
+        raise ValueError(
+            f"scoring={scoring!r} gave {score!r} for the held-out rows, by which epochs cannot be compared: use one "
+            "that returns a number."
+        )
+    if math.isnan(score):
+        warnings.warn(
+            f"scoring={scoring!r} gave NaN for the held-out rows, so that their epochs count as none of the best: use "
+            "a score that is defined for few rows of each class, or raise validation_fraction.",
+            stacklevel=2,
+        )
+    return score
 
 
 def make_callbacks(estimator, run, n_batches, validation_score, checkpoints, verbose):

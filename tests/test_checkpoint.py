@@ -21,7 +21,7 @@ from sklearn.datasets import make_blobs
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KernelDensity
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring, LRScheduler
 from torch import nn
 
 from skrobust import OffSupportRobustClassifier, _atomic, _checkpoint
@@ -132,6 +132,15 @@ SETTINGS = {
         "lr_schedule": "constant",
         "lr": 0.05,
         "callbacks": [EarlyStopping("train_loss", patience=2, load_best=True, sink=str)],
+    },
+    "scores and checkpoints of skorch": lambda: {
+        "early_stopping": True,
+        "validation_fraction": 0.2,
+        "lr": 0.3,
+        "callbacks": [
+            EpochScoring("accuracy", lower_is_better=False, on_train=True, use_caching=False),
+            Checkpoint(f_params=None, f_optimizer=None, f_criterion=None, f_history=None),
+        ],
     },
     "own callbacks": lambda: {"lr_schedule": "constant", "callbacks": [Decay(), SaysItself()]},
 }

@@ -29,7 +29,7 @@ from torch import nn
 
 from skrobust import _objective, make_robustness_scorer
 from skrobust.modules import MLP
-from skrobust.unlabeled import Extrapolation, Uniform
+from skrobust.unlabeled import Extrapolation, Gaussian, Uniform
 
 
 class Dropout(nn.Sequential):
@@ -227,6 +227,12 @@ def test_compiled_networks_learn_the_same(quick, blobs, tmp_path):
     assert hasattr(clf.net_.module_, "_orig_mod")
     np.testing.assert_allclose(clf.predict_proba(blobs[0]), quick().fit(*blobs).predict_proba(blobs[0]))
     assert_same_predictions(pickle.loads(pickle.dumps(clf)), clf, blobs[0])
+
+
+def test_compilation_that_a_layer_of_noise_leaves_unused_warns(quick, blobs):
+    compiled = {"compile": True, "compile__backend": "eager"}
+    with pytest.warns(UserWarning, match=r"compile=True in net_params is not used in training with noise_layer='0'"):
+        quick(module=Dropout, noise_layer="0", net_params=compiled).fit(*blobs)
 
 
 # Randomness
@@ -514,6 +520,15 @@ def test_names_of_skorch_stand_in_for_parameters_left_at_their_defaults(quick, b
     assert_same_predictions(named, own, blobs[0])
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_another_implementation_of_the_optimizer_takes_the_place_of_the_fused_one(quick, blobs, optimizer):
+    clf = quick(optimizer=optimizer, net_params={"optimizer__foreach": True}).fit(*blobs)
+    assert not clf.net_.optimizer_.defaults["fused"]
+    fused = quick(optimizer=optimizer, net_params={"optimizer__foreach": False}).fit(*blobs)
+    assert fused.net_.optimizer_.defaults["fused"]
+    np.testing.assert_allclose(clf.predict_proba(blobs[0]), fused.predict_proba(blobs[0]), rtol=1e-9)
+
+
 # What training evaluates
 
 
@@ -523,7 +538,8 @@ def test_plain_training_evaluates_labeled_rows_alone_and_draws_no_noise(quick, b
     assert [len(rows) for rows in passes] == [30] * 6
     rows = torch.cat(passes[:3])
     assert torch.equal(rows.sort(dim=0).values, torch.from_numpy(blobs[0]).sort(dim=0).values)
-    assert list(clf.history_[0]) == ["epoch", "train_cross_entropy", "train_loss", "train_batch_count", "dur", "lr"]
+    figures = ["epoch", "train_cross_entropy", "train_loss", "train_loss_best", "train_batch_count", "dur", "lr"]
+    assert list(clf.history_[0]) == figures
     assert np.isnan(clf.off_support_fraction_)
     radii = quick(max_epochs=2, batch_size=30, unlabeled_radius=3.0, neighbor_radius=3.0, **params).fit(*blobs)
     assert_same_predictions(radii, quick(max_epochs=2, batch_size=30, **params).fit(*blobs), blobs[0])
@@ -690,8 +706,8 @@ def test_attributes(quick, blobs):
     assert clf.n_iter_ == len(clf.history_) == 3
     assert clf.data_scale_ == pytest.approx(np.sqrt(2 * X.var(axis=0).sum()))
     assert 0 <= clf.off_support_fraction_ <= 1
-    keys = {"epoch", "train_cross_entropy", "train_penalty", "train_loss", "train_batch_count", "dur", "lr"}
-    assert all(set(epoch) == keys for epoch in clf.history_)
+    terms = {"train_cross_entropy", "train_penalty", "train_loss", "train_loss_best", "train_batch_count"}
+    assert all(set(epoch) == {"epoch", *terms, "dur", "lr"} for epoch in clf.history_)
     assert [epoch["epoch"] for epoch in clf.history_] == [1, 2, 3]
     last = clf.history_[-1]
     assert last["train_loss"] == pytest.approx(last["train_cross_entropy"] + clf.smoothness * last["train_penalty"])
@@ -762,6 +778,29 @@ def test_partial_fit_learns_classes_it_has_not_seen_yet(quick, blobs):
     assert clf.classes_.tolist() == [0, 1, 2]
     assert clf.score(X, y) > 0.8
     assert clf.partial_fit(X, y, classes=[2, 1, 0]).n_iter_ == 91
+
+
+def test_a_stream_of_chunks_after_fit_begins_anew(quick, blobs):
+    clf = quick().fit(*blobs).partial_fit(*blobs)
+    first = clf.predict_proba(blobs[0])
+    np.testing.assert_array_equal(clf.fit(*blobs).partial_fit(*blobs).predict_proba(blobs[0]), first)
+
+
+def test_groups_of_parameters_keep_their_own_rates_in_later_chunks(quick, blobs):
+    frozen = [("0.*", {"lr": 0.0, "weight_decay": 0.0})]
+    clf = quick(module=Dropout, net_params={"optimizer__param_groups": frozen}).partial_fit(*blobs, classes=[0, 1, 2])
+    before = copy.deepcopy(clf.net_.module_.state_dict())
+    clf.set_params(lr=0.01, weight_decay=0.3).partial_fit(*blobs)
+    after = clf.net_.module_.state_dict()
+    assert torch.equal(before["0.weight"], after["0.weight"])
+    assert not torch.equal(before["3.weight"], after["3.weight"])
+    assert [(group["lr"], group["weight_decay"]) for group in clf.net_.optimizer_.param_groups] == [(0, 0), (0.01, 0.3)]
+
+
+def test_another_optimizer_begins_anew_in_the_next_chunk(quick, blobs):
+    clf = quick(optimizer="adam").partial_fit(*blobs, classes=[0, 1, 2])
+    clf.set_params(optimizer="sgd").partial_fit(*blobs)
+    assert type(clf.net_.optimizer_) is torch.optim.SGD
 
 
 def test_partial_fit_after_fit_goes_on_with_the_optimizer(quick, blobs):
@@ -872,6 +911,25 @@ def test_small_networks_train_on_one_thread(quick, blobs):
 # Early stopping
 
 
+class Watching(Gaussian):
+    """Sampler that remembers the rows around which it draws."""
+
+    rows = ()
+
+    def sample(self, X, support, radius, generator):
+        Watching.rows += (X.clone(),)
+        return super().sample(X, support, radius, generator)
+
+
+def test_few_unlabeled_points_are_drawn_around_all_rows_that_are_trained_on(quick, blobs):
+    order = np.argsort(blobs[1], kind="stable")
+    X, y = blobs[0][order], blobs[1][order]
+    Watching.rows = ()
+    quick(early_stopping=True, unlabeled=Watching(), n_unlabeled=0.5, batch_size=85, max_epochs=40).fit(X, y)
+    around = np.unique(torch.cat(Watching.rows).numpy(), axis=0)
+    assert {y[np.abs(X - row).sum(axis=1).argmin()] for row in around} == {0, 1, 2}
+
+
 def minus_cross_entropy(estimator, X, y):
     return -log_loss(y, estimator.predict_proba(X))
 
@@ -883,7 +941,7 @@ def test_early_stopping_keeps_the_best_weights(quick, blobs, scoring):
     scores = [epoch["valid_score"] for epoch in clf.history_]
     assert len(set(scores)) > 1, "the score follows the network"
     assert clf.n_iter_ == len(scores) < 60
-    best = int(np.argmax(scores))
+    best = len(scores) - 1 - int(np.argmax(scores[::-1]))
     assert len(scores) - 1 - best <= 3
     again = quick(early_stopping=True, lr_schedule="constant", **params)
 
@@ -938,6 +996,22 @@ def test_the_best_of_the_scored_epochs_is_kept(quick, blobs):
 
     again = quick(scoring=lambda *args: 0.0, callbacks=[StopAtBest()], **{**params, "validation_every": 4})
     assert_same_predictions(clf, again.fit(*blobs), blobs[0])
+
+
+def test_of_equal_scores_the_last_one_keeps_its_weights(quick, blobs):
+    scores = iter([0.1, 0.9, 0.9, 0.5])
+    params = {"early_stopping": True, "lr_schedule": "constant"}
+    clf = quick(scoring=lambda *args: next(scores), max_epochs=4, **params).fit(*blobs)
+    until_then = quick(scoring=lambda *args: 0.9, max_epochs=3, **params).fit(*blobs)
+    assert_same_predictions(clf, until_then, blobs[0])
+
+
+@pytest.mark.parametrize("score", [None, {"accuracy": 0.5}], ids=str)
+def test_a_score_that_is_no_number_is_refused(quick, blobs, score):
+    clf = quick(early_stopping=True, scoring=lambda *args: score)
+    with pytest.raises(ValueError, match=r"scoring=<function .* gave .* by which epochs cannot be compared: use one"):
+        clf.fit(*blobs)
+    assert not hasattr(clf, "net_")
 
 
 def test_a_robust_score_may_end_training(quick, blobs):
@@ -1012,7 +1086,9 @@ def test_a_scorer_counts_rows_by_their_weights_and_those_of_their_classes(quick,
 
 def test_a_score_that_is_never_a_number_stops_training_and_keeps_the_net(quick, blobs):
     params = {"scoring": lambda *args: np.nan, "max_epochs": 10, "n_iter_no_change": 2}
-    clf = quick(early_stopping=True, lr_schedule="constant", **params).fit(*blobs)
+    clf = quick(early_stopping=True, lr_schedule="constant", **params)
+    with pytest.warns(UserWarning, match=r"scoring=<.*> gave NaN for the held-out rows, so that their epochs count as"):
+        clf.fit(*blobs)
     assert clf.n_iter_ == 2
     assert np.isfinite(clf.predict_proba(blobs[0])).all()
 

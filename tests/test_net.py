@@ -237,3 +237,43 @@ def test_a_user_callback_sees_the_outputs_of_each_batch(rows):
     net = make_net(callbacks=[("outputs", Outputs())], max_epochs=1)
     net.partial_fit((rows, None))
     assert net.callbacks_[-1][1].shapes_ == [(30, (30, 3), 0, True)] * 3
+
+
+@pytest.mark.parametrize("weight", [None, torch.ones(90, dtype=torch.float64)], ids=["without", "with"])
+def test_a_batch_is_rows_and_labels_for_callbacks_with_and_without_weights(rows, weight):
+    class Labels(Callback):
+        seen = ()
+
+        def on_batch_begin(self, net, batch=None, training=None, **kwargs):
+            Labels.seen += ((batch[1].shape, training),)
+
+        on_batch_end = on_grad_computed = on_batch_begin
+
+    rows = Rows(rows.X, rows.y, weight)
+    make_net(callbacks=[Labels()], max_epochs=1, batch_size=90).partial_fit((rows, rows))
+    assert Labels.seen == (((90,), True),) * 3 + (((90,), False),) * 2
+
+
+def test_the_history_says_which_losses_are_the_lowest_there_were(rows):
+    class Given(CrossEntropy):
+        """Plain training that reports losses of its own."""
+
+        losses = iter([3.0, 4.0, 2.0, 2.0, 2.5, 1.0])
+
+        def __call__(self, *batch):
+            step = super().__call__(*batch)
+            return {**step, "terms": {"loss": torch.tensor(next(self.losses))}}
+
+    net = make_net(objective=Given(), max_epochs=3, batch_size=90)
+    net.partial_fit((rows, rows)).partial_fit((rows, None))
+    assert net.history[:, "train_loss_best"] == [True, False, True, False, False, True]
+    valid = net.history[:3, "valid_loss"]
+    assert net.history[:3, "valid_loss_best"] == [loss < min([math.inf, *valid[:i]]) for i, loss in enumerate(valid)]
+    assert "valid_loss_best" not in net.history[-1]
+
+
+def test_the_net_predicts_rows_as_callbacks_give_them(rows):
+    net = make_net(batch_size=7)
+    expected = torch.cat(list(net.predicted([rows.X], lambda logits: logits.argmax(dim=1)))).numpy()
+    for given in (rows.X, rows.X.numpy(), rows, *net.get_split_datasets((rows, rows))):
+        np.testing.assert_array_equal(net.predict(given), expected)

@@ -232,9 +232,25 @@ CHOICES = {
     ),
     "optimizer parameter": ({"net_params": {"optimizer__beta": 3}}, TypeError, "unexpected keyword argument 'beta'"),
     "iterator parameter": (
-        {"net_params": {"iterator_train__workers": 3}},
+        {"net_params": {"iterator_train__num_workers": 3}},
         TypeError,
-        "unexpected keyword argument 'workers'",
+        r"iterator_train__num_workers in net_params is no parameter of the iterator .*: use one of "
+        r"\['iterator_train__batch_size', 'iterator_train__shuffle', 'iterator_train__drop_last'\]",
+    ),
+    "source of the order": (
+        {"net_params": {"iterator_train__generator": torch.Generator()}},
+        TypeError,
+        "iterator_train__generator in net_params is no parameter of the iterator",
+    ),
+    "iterator parameter of held-out rows": (
+        {"net_params": {"iterator_valid__pin_memory": True}},
+        TypeError,
+        r"iterator_valid__pin_memory in net_params is no parameter .* use one of \['iterator_valid__batch_size', ",
+    ),
+    "batch size of held-out rows": (
+        {"net_params": {"iterator_valid__batch_size": 0}},
+        ValueError,
+        "iterator_valid__batch_size=0 in net_params must be a positive integer",
     ),
     "callback": (
         {"net_params": {"callbacks__clip__value": 3}},
