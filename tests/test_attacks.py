@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from art.attacks.evasion import FastGradientMethod, SquareAttack
+from art.attacks.evasion import FastGradientMethod, HopSkipJump
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -371,7 +371,7 @@ def halfway(estimator, X, y, *, radius, rng):
         (FastGradientMethod, {}, "white-box"),
         ("square", {"max_queries": 5}, "black-box"),
         ("nearest_other", {}, "black-box"),
-        (SquareAttack, {"max_iter": 2}, "black-box"),
+        (HopSkipJump, {"max_iter": 1, "max_eval": 20, "init_eval": 5}, "black-box"),
         (halfway, {}, "black-box"),
     ],
     ids=["pgd", "worst_case", "of ART, along gradients", "square", "nearest_other", "of ART, by asking", "function"],
