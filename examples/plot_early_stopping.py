@@ -71,7 +71,8 @@ fitted = {
 # %%
 # What the rules saw
 # ------------------
-# The scores of the rows held out, epoch by epoch, for one seed. The best epoch of each is marked.
+# The scores of the rows held out, epoch by epoch, for one seed. The best epoch of each is marked, the last one if there
+# are several.
 
 fig, axes = plt.subplots(1, 2, figsize=(8.2, 4), layout="constrained", sharey=True)
 for ax, (rule, title) in zip(axes, {"accuracy": "by accuracy", "PGD": "by accuracy under PGD"}.items(), strict=True):
@@ -95,7 +96,7 @@ plt.show()
 def best_epoch(clf):
     """Return the epoch whose weights were kept."""
     scores = [epoch["valid_score"] for epoch in clf.history_ if "valid_score" in epoch]
-    return int(np.argmax(scores)) + 1 if scores else clf.n_iter_
+    return len(scores) - int(np.argmax(scores[::-1])) if scores else clf.n_iter_
 
 
 judge = make_robustness_scorers("apgd_targeted", threat_model=threat_model, distance=False, diagnostics=False)

@@ -43,9 +43,16 @@ def test_history_from_estimator_equals_from_history(quick, blobs):
     labels = [ax.get_ylabel() for ax in display.axes_]
     assert labels == ["cross-entropy", "penalty (not weighted)", "validation score"]
     scores = [epoch["valid_score"] for epoch in clf.history_]
-    assert display.best_[0].get_xdata()[0] == 1 + int(np.argmax(scores))
+    assert display.best_[0].get_xdata()[0] == len(scores) - int(np.argmax(scores[::-1]))
     assert [text.get_text() for text in display.axes_[0].get_legend().get_texts()] == ["training", "validation"]
     assert display.axes_[1].get_legend() is None
+
+
+def test_the_last_of_equal_validation_scores_is_marked():
+    scores = [0.1, 0.9, 0.9, np.nan, 0.5]
+    history = [{"epoch": epoch, "train_cross_entropy": 1.0, "valid_score": s} for epoch, s in enumerate(scores, 1)]
+    display = TrainingHistoryDisplay.from_history(history)
+    assert display.best_[0].get_xdata()[0] == 3
 
 
 def test_histories_of_several_trainings_show_what_each_has(quick, blobs):

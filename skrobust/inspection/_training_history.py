@@ -34,7 +34,7 @@ class TrainingHistoryDisplay:
     lines_ : dict of (str, str) to matplotlib Line2D
         By name and figure, such as ("net", "train_penalty").
     best_ : list of matplotlib Line2D
-        The epochs with the best validation score.
+        The epochs with the best validation score, of equal ones the last.
 
     Examples
     --------
@@ -166,7 +166,8 @@ class TrainingHistoryDisplay:
             (line,) = ax.plot(epochs, values, **drawing.line_kwargs(style, line_kw))
             self.lines_[name, figure] = line
             if figure == "valid_score":
-                best = int(np.argmax(values))
+                # The last of equal scores, whose weights are kept.
+                best = len(values) - 1 - int(np.argmax(np.flip(np.nan_to_num(values, nan=-np.inf))))
                 label = f"best: epoch {epochs[best]:g}"
                 marker = {
                     "marker": "o",
