@@ -7,7 +7,6 @@ import inspect
 import math
 import typing
 import warnings
-from numbers import Real
 
 import numpy as np
 import torch
@@ -330,11 +329,13 @@ def validation_score(estimator, data, weight, held_out):
 
 
 def _checked_score(score, scoring):
-    if not isinstance(score, Real):
+    try:
+        score = float(score)  # also of an array or a tensor that holds one number
+    except (TypeError, ValueError) as error:
         raise ValueError(
             f"scoring={scoring!r} gave {score!r} for the held-out rows, by which epochs cannot be compared: use one "
             "that returns a number."
-        )
+        ) from error
     if math.isnan(score):
         warnings.warn(
             f"scoring={scoring!r} gave NaN for the held-out rows, so that their epochs count as none of the best: use "

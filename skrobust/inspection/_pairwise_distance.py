@@ -146,9 +146,7 @@ class PairwiseDistanceDisplay:
         ValueError
             If fewer than two rows have a label.
         """
-        fronts, last = parts_of(estimator)
-        for front in fronts:
-            X = front.transform(X)
+        preprocessed, last = parts_of(estimator)
         if not all(hasattr(last, radius) for radius in RADII):
             raise TypeError(
                 f"estimator of type {type(last).__name__} has no {' and '.join(RADII)}: pass a classifier of this "
@@ -157,7 +155,7 @@ class PairwiseDistanceDisplay:
         at_layer = {} if layer is None else {"estimator": last, "layer": layer}
         is_at_noise = layer == getattr(last, "noise_layer", None) and units == "data_scale"
         radii = _lengths(last) if is_at_noise else None
-        X, y = _labeled(last, np.asarray(X), y)
+        X, y = _labeled(last, np.asarray(preprocessed(X)), y)
         options = {"units": units, "radii": radii, "ax": ax, "plot_params": plot_params}
         return cls.from_data(X, y, **options, **at_layer, **histogram_params)
 

@@ -71,8 +71,8 @@ def parts_of(estimator):
 
     Returns
     -------
-    fronts : list of Pipeline
-        In the order in which they transform.
+    preprocessed : callable
+        From rows as the estimator takes them to what the classifier sees.
     classifier : estimator
     """
     fronts = []
@@ -82,7 +82,13 @@ def parts_of(estimator):
             continue
         fronts += [estimator[:-1]] if len(estimator) > 1 else []
         estimator = estimator[-1]
-    return fronts, estimator
+
+    def preprocessed(X):
+        for front in fronts:
+            X = front.transform(X)
+        return X
+
+    return preprocessed, estimator
 
 
 def sampled(rows, sampler, radius, noise_units, random_state):

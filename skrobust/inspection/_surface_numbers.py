@@ -101,12 +101,11 @@ def _proba(rows, estimator, grid, n_grid):
 
 def _nearest(estimator, X, y, rows, grid, classes, n_grid):
     """Return the answers of 1-nearest-neighbor behind the preprocessing of the estimator."""
-    fronts, _ = parts_of(estimator)
+    preprocessed, _ = parts_of(estimator)
 
     def seen(X):
-        for front in fronts:
-            X = front.transform(X)
-        Z = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
+        Z = preprocessed(X)
+        Z = Z.toarray() if hasattr(Z, "toarray") else np.asarray(Z)
         return Z.reshape(len(Z), -1)
 
     is_known = _codes(y, classes) >= 0
