@@ -258,6 +258,12 @@ def test_boundary_table_looks_at_its_quantiles_before_it_attacks(quantiles):
         boundary_table({"a": LogisticRegression()}, X, y, quantiles=quantiles)
 
 
+def test_unknown_directions_are_found_before_the_first_is_looked_along(data):
+    _, X, _, y = data
+    with pytest.raises(ValueError, match="directions='bogus' is unknown: use one of"):
+        boundary_table({"not fitted": LogisticRegression()}, X, y, directions=["random", "bogus"])
+
+
 def test_boundary_table_of_chosen_rows(models, data):
     _, X, _, y = data
     whole = boundary_table(models, X, directions="random")

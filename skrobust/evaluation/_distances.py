@@ -8,7 +8,7 @@ import numpy as np
 
 from skrobust.evaluation._attacked import listed, named_attacks, template_of
 from skrobust.evaluation._models import chosen_rows, done_for_each, named_models, shared_seed
-from skrobust.metrics._boundary import boundary_distance
+from skrobust.metrics._boundary import boundary_distance, check_directions
 from skrobust.metrics._pandas import import_pandas
 from skrobust.metrics._scores import rho_adv_score
 from skrobust.torchify import encode_frame
@@ -232,6 +232,8 @@ def boundary_table(
         X, y = chosen_rows(models, X, y, rows)
     params = {**params, "random_state": shared_seed(random_state)}
     directions = [directions] if isinstance(directions, str) else list(directions)
+    for way in directions:
+        check_directions(way)
     tasks = [(model, X, y, way, quantiles, params) for model in models for way in directions]
     tables = done_for_each(_quantiles, tasks, n_jobs=n_jobs, verbose=verbose, desc="Looking for the boundary")
     return pandas.DataFrame([row for table in tables for row in table])

@@ -134,10 +134,15 @@ def boundary_distance(
     return _summarized(np.stack(distances, axis=1), farthest)
 
 
-def _check_ways(directions, n_directions, n_grid, max_distance):
-    """Check how many ways there are, of which kind, and how they are looked at."""
+def check_directions(directions):
+    """Raise a ValueError if there are no directions of that name."""
     if directions not in ("adversarial", *DIRECTIONS):
         raise ValueError(f"directions={directions!r} is unknown: use one of {['adversarial', *DIRECTIONS]}.")
+
+
+def _check_ways(directions, n_directions, n_grid, max_distance):
+    """Check how many ways there are, of which kind, and how they are looked at."""
+    check_directions(directions)
     check_count("n_directions", n_directions)
     check_count("n_grid", n_grid)
     if max_distance is not None and not 0 < max_distance < np.inf:
