@@ -11,7 +11,6 @@ from sklearn.utils import check_random_state
 from skrobust._runtime import isolated_random_state
 from skrobust.attacks import _plan
 from skrobust.attacks._attacks import ATTACKS
-from skrobust.attacks._budget import Budget
 from skrobust.attacks._certified import certified_distance
 from skrobust.attacks._modes import modes_kept
 from skrobust.attacks._original import Original
@@ -63,11 +62,11 @@ def assess(estimator, X, y, attack="worst_case", *, threat_model, radii=None, ra
         original = Original(estimator, X, y)
         surface, reason = _surface(estimator, X.copy() if hasattr(X, "copy") else X)
         while True:
-            budget = Budget.of(threat_model, original.rows, original.columns, original.is_fixed)
+            budget = original.budget(threat_model)
             radii = _check_radii(radii, budget.radius)
             pursuit = Pursuit(original, budget, surface, radii)
             plans = _plan.plans_for(pursuit, chosen, attack_params, radii)
-            if original.is_random and (chosen is None or chosen.follows_gradient):
+            if original.is_random and (chosen is None or chosen.needs_gradient):
                 plans = [(_in_expectation(steps), part) for steps, part in plans]
             seconds = _plan.run_all(pursuit, plans, np.random.default_rng(seed))
             pursuit.judge()
@@ -210,7 +209,7 @@ class Assessment:
         """Return how rows were attacked at which the gradient does not vanish."""
         attacks = [step.attack for steps, _ in self.plans for step in steps]
         surface = self.pursuit.surface
-        if surface is None or not any(attack.follows_gradient or attack.may_follow_gradient for attack in attacks):
+        if surface is None or not any(attack.gradient for attack in attacks):
             return "black-box"
         return "bridge" if has_bridge(surface.module) else "white-box"
 

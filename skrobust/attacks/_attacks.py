@@ -12,6 +12,7 @@ from skrobust.attacks import _art, _gradient, _lattice, _minimum, _search, _segm
 from skrobust.attacks._expectation import expectation
 from skrobust.attacks._objectives import LOSSES
 
+NEEDED, OPTIONAL = "needed", "optional"
 POSITIVE = [Interval(Integral, 1, None, closed="left")]
 NOT_NEGATIVE = [Interval(Integral, 0, None, closed="left")]
 CONSTRAINTS = {
@@ -41,19 +42,21 @@ class Attack:
     name : str
     run : callable
         ``run(pursuit, index, radius, rng, **params)``, which offers to the pursuit what it finds.
-    follows_gradient : bool, default=False
-        Whether it needs a torch module.
+    gradient : {"needed", "optional"}, default=None
+        Whether it needs a torch module, goes along gradients where there is one, or never asks for them.
     notes_gradient : bool, default=False
         Whether it notes rows without gradient where it starts.
-    may_follow_gradient : bool, default=False
-        Whether it does without a torch module, but goes along gradients where there is one.
     """
 
     name: str
     run: Callable
-    follows_gradient: bool = False
+    gradient: str | None = None
     notes_gradient: bool = False
-    may_follow_gradient: bool = False
+
+    @property
+    def needs_gradient(self):
+        """Whether it needs a torch module."""
+        return self.gradient == NEEDED
 
     @property
     def params(self):
@@ -102,14 +105,14 @@ def lattice(pursuit, index, radius, rng, *, max_combinations=4096):
 
 
 GRADIENT = [
-    Attack("fgsm", _gradient.fgsm, follows_gradient=True, notes_gradient=True),
-    Attack("pgd", _gradient.pgd, follows_gradient=True, notes_gradient=True),
-    Attack("apgd", _gradient.apgd, follows_gradient=True, notes_gradient=True),
-    Attack("apgd_targeted", _gradient.apgd_targeted, follows_gradient=True, notes_gradient=True),
-    Attack("deepfool", _minimum.deepfool, follows_gradient=True),
-    Attack("minimum_norm", _minimum.minimum_norm, follows_gradient=True),
-    Attack("straight_through", _gradient.straight_through, follows_gradient=True),
-    Attack("carlini_l2", _art.carlini_l2, follows_gradient=True),
+    Attack("fgsm", _gradient.fgsm, gradient=NEEDED, notes_gradient=True),
+    Attack("pgd", _gradient.pgd, gradient=NEEDED, notes_gradient=True),
+    Attack("apgd", _gradient.apgd, gradient=NEEDED, notes_gradient=True),
+    Attack("apgd_targeted", _gradient.apgd_targeted, gradient=NEEDED, notes_gradient=True),
+    Attack("deepfool", _minimum.deepfool, gradient=NEEDED),
+    Attack("minimum_norm", _minimum.minimum_norm, gradient=NEEDED),
+    Attack("straight_through", _gradient.straight_through, gradient=NEEDED),
+    Attack("carlini_l2", _art.carlini_l2, gradient=NEEDED),
 ]
 BLACK_BOX = [
     Attack("noise", _search.noise),
@@ -121,6 +124,6 @@ BLACK_BOX = [
     Attack("transfer", _surrogate.transfer),
     Attack("split_search", _trees.split_search),
     Attack("decision_tree", _trees.decision_tree),
-    Attack("lattice", lattice, may_follow_gradient=True),
+    Attack("lattice", lattice, gradient=OPTIONAL),
 ]
 ATTACKS = {attack.name: attack for attack in GRADIENT + BLACK_BOX}

@@ -17,6 +17,7 @@ from skrobust.attacks import _norms
 from skrobust.attacks._objectives import LOSSES, next_best
 from skrobust.attacks._steps import AdaptiveStep, FixedStep
 from skrobust.attacks._surface import Surface, margins
+from skrobust.torchify._straight_through import has_steps
 
 N_STEPS_PER_EPS = 8
 # Rows that are fooled leave together once they are this share: making the batch smaller costs, as do steps in vain.
@@ -141,10 +142,33 @@ def note_zero_gradients(pursuit, index, radius, rng):
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     with limited_threads(pursuit.surface.module, pursuit.surface.device):
         ball = Ball.around(pursuit, index, radius if radius < torch.inf else 1.0)
-        points = torch.zeros_like(ball.center), ball.random(generator)
-        is_zero = [(ball.climb(Z, LOSSES["margin"])[2] == 0).all(dim=1).cpu().numpy() for Z in points]
+        points = [torch.zeros_like(ball.center), ball.random(generator)]
+        is_flat = torch.stack([ball.climb(Z, LOSSES["margin"])[2] == 0 for Z in points]).all(dim=0)
+        leads_nowhere = _leads_nowhere(pursuit, ball, points, is_flat)
     pursuit.count(index, len(points))
-    pursuit.note("zero gradient", index[np.logical_and(*is_zero)])
+    pursuit.note("zero gradient", index[leads_nowhere])
+
+
+def _leads_nowhere(pursuit, ball, points, is_flat):
+    """Return the rows whose gradient is zero, or is that of the other features alone beside a discretizer.
+
+    Parameters
+    ----------
+    pursuit : Pursuit
+    ball : Ball
+    points : list of Tensor of shape (n, n_features)
+        Coordinates at which the gradient was taken.
+    is_flat : Tensor of shape (n, n_features), bool
+        Where it was zero.
+    """
+    leads_nowhere, module = is_flat.all(dim=1), pursuit.surface.module
+    if has_steps(module):
+        with torchify.straight_through(module):
+            slopes = torch.stack([ball.climb(Z, LOSSES["margin"])[2] != 0 for Z in points]).any(dim=0)
+        # Whole numbers and one-hot groups are searched through in any case.
+        is_hidden = (is_flat & slopes)[:, torch.from_numpy(~pursuit.budget.is_discrete).to(is_flat.device)]
+        leads_nowhere = leads_nowhere | is_hidden.any(dim=1)
+    return leads_nowhere.cpu().numpy()
 
 
 @dataclasses.dataclass
@@ -238,7 +262,7 @@ def ascend(pursuit, ball, Z, climb, *, stops_early):
         if step in (0, n_steps - LAST_STEPS):
             best.mark()
         if step == 0:
-            _note_where_zero(pursuit, ball, gradient)
+            _note_where_zero(pursuit, ball, Z, gradient)
         keep = best.margin <= 0
         if stops_early and keep.sum() <= (1 - WORTH_LEAVING) * len(keep):
             of_all.put(where, best)
@@ -254,10 +278,10 @@ def ascend(pursuit, ball, Z, climb, *, stops_early):
     return of_all, _offered(pursuit, ball, of_all, (of_all.margin > 0) | pursuit.original.is_random)
 
 
-def _note_where_zero(pursuit, ball, gradient):
+def _note_where_zero(pursuit, ball, Z, gradient):
     """Note the rows without a gradient, unless that was looked into before the attacks began."""
     if "zero gradient" not in pursuit.notes:
-        pursuit.note("zero gradient", ball.index[(gradient == 0).all(dim=1).cpu().numpy()])
+        pursuit.note("zero gradient", ball.index[_leads_nowhere(pursuit, ball, [Z], gradient == 0)])
 
 
 def _note_end(pursuit, ball, best, lead, n_steps):

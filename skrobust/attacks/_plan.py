@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from skrobust.attacks import _art, _gradient, _trees
-from skrobust.attacks._attacks import ATTACKS, Attack
+from skrobust.attacks._attacks import ATTACKS, OPTIONAL, Attack
 
 # Numbers in the rows that one attack holds at a time: memory stays flat in the number of rows.
 CHUNK_NUMBERS = 2**22
@@ -79,7 +79,7 @@ def check_attack(attack, params):
         return _named(attack, params)
     if inspect.isclass(attack):
         run = functools.partial(_art.run_art, attack_class=attack)
-        return Attack(attack_name(attack), run, may_follow_gradient=_art.follows_gradient(attack))
+        return Attack(attack_name(attack), run, gradient=OPTIONAL if _art.follows_gradient(attack) else None)
     if callable(attack):
         return Attack(attack_name(attack), _runner(attack))
     raise TypeError(f"attack={attack!r} must be one of {_names()}, a class of ART or a callable.")
@@ -154,7 +154,7 @@ def plan_for(pursuit, attack, params, *, is_endless=False):
     """
     if attack is None:
         return _nearest(pursuit) if is_endless else _worst_case(pursuit)
-    if not attack.follows_gradient:
+    if not attack.needs_gradient:
         return [Step(attack, params)]
     if pursuit.surface is None:
         return _black_box(pursuit)

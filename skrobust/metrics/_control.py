@@ -11,7 +11,6 @@ from sklearn.utils import _safe_indexing, check_random_state
 
 from skrobust.attacks._assess import global_states
 from skrobust.attacks._attacks import ATTACKS
-from skrobust.attacks._budget import Budget
 from skrobust.attacks._original import Original
 from skrobust.attacks._pursuit import Pursuit
 from skrobust.metrics._parameters import radius_of
@@ -70,9 +69,9 @@ class Control:
         return np.logical_or.reduce([none, *(rows for name, rows in self.fooled.items() if chosen(name))])
 
 
-def follows_gradient(name):
+def needs_gradient(name):
     """Return whether an attack needs a gradient; ART classes and functions are known by no name."""
-    return name in ATTACKS and ATTACKS[name].follows_gradient and name not in BLIND
+    return name in ATTACKS and ATTACKS[name].needs_gradient and name not in BLIND
 
 
 def control_attacks(result):
@@ -118,7 +117,7 @@ def run_control(estimator, X, y, result, index, radii, *, random_state, progress
         progress(name)
         runs = _runs(alone, name, radii)
         fooled[name] = np.array([_fooled(run, radius) for run, radius in zip(runs, radii, strict=True)])
-        if follows_gradient(name) and name != ONE_STEP:
+        if needs_gradient(name) and name != ONE_STEP:
             tried = runs if name in WITHOUT_RADIUS else [*runs, alone(name, far_radius)]
             far |= np.any([_fooled(run, np.inf) for run in tried], axis=0)
         for run, radius in zip(runs, radii, strict=True):
@@ -134,7 +133,7 @@ class _Alone:
 
     def __init__(self, estimator, rows, y, result, random_state):
         self.original = Original(estimator, rows, y)
-        self.budget = Budget.of(result.threat_model, self.original.rows, self.original.columns, self.original.is_fixed)
+        self.budget = self.original.budget(result.threat_model)
         self.surface = result.pursuit.surface
         self.seed = check_random_state(random_state).randint(2**31 - 1)
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.pipeline import Pipeline
 
 from skrobust.attacks._assess import Assessment, global_states
-from skrobust.metrics._control import ONE_STEP, WITHOUT_RADIUS, Control, follows_gradient
+from skrobust.metrics._control import ONE_STEP, WITHOUT_RADIUS, Control, needs_gradient
 from skrobust.metrics._parameters import radius_of
 from skrobust.torchify import to_torch
 
@@ -177,12 +177,12 @@ def _is_one_hot(evidence, rows):
 
 
 def _is_multi_step(name):
-    return follows_gradient(name) and name != ONE_STEP
+    return needs_gradient(name) and name != ONE_STEP
 
 
 def _black_box_beats_white_box(evidence):
     control = evidence.control
-    white, black = control.by(follows_gradient), control.by(lambda name: not follows_gradient(name))
+    white, black = control.by(needs_gradient), control.by(lambda name: not needs_gradient(name))
     return evidence.has_gradient and _exceeds(evidence, black, white)
 
 

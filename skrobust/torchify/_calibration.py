@@ -5,13 +5,40 @@ from sklearn.calibration import CalibratedClassifierCV
 from torch import nn
 
 from skrobust.torchify._ensembles import Spread
-from skrobust.torchify._interpolate import Interpolation
+from skrobust.torchify._interpolate import interpolate
 from skrobust.torchify._outputs import decision, probabilities
 from skrobust.torchify._parts import Affine, Concatenate, Elementwise, Mixture, Select, float64, linear, safe_log
 from skrobust.torchify._registry import builtin
+from skrobust.torchify._straight_through import StraightThrough
 
 # What scikit-learn adds to probabilities before it takes their logarithm.
 TINY = 1e-12
+
+
+class Isotonic(StraightThrough):
+    """Rising straight lines, between which and beyond which the probability stays the same for a while.
+
+    Parameters
+    ----------
+    knots, values : Tensor of shape (1, n_knots)
+    """
+
+    def __init__(self, knots, values):
+        super().__init__()
+        self.register_buffer("knots", knots.contiguous())
+        self.register_buffer("table", values.contiguous())
+
+    def values(self, X):
+        """Return the probabilities."""
+        return interpolate(X.T, self.knots, self.table).T
+
+    def slope(self, X):
+        """Return the scores themselves, which the probabilities never fall with."""
+        return X
+
+    def unsloped(self, X, values):
+        """Return the probabilities with the gradient of the lines."""
+        return self.values(X)
 
 
 @builtin(CalibratedClassifierCV, wants_numbers=False)
@@ -48,7 +75,7 @@ def _log_calibrated(calibrator, is_binary=False):
         odds = linear([[-calibrator.a_]], [-calibrator.b_])
         return nn.Sequential(odds, Elementwise(_both_signs if is_binary else torch.positive), nn.LogSigmoid())
     knots, values = calibrator.X_thresholds_, calibrator.y_thresholds_
-    isotonic = Interpolation(float64(knots)[None], float64(values)[None])
+    isotonic = Isotonic(float64(knots)[None], float64(values)[None])
     return nn.Sequential(isotonic, Elementwise(_with_rest if is_binary else torch.positive), Elementwise(safe_log))
 
 

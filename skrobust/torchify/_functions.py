@@ -11,6 +11,7 @@ from skrobust.torchify._lookup import with_numbers
 from skrobust.torchify._outputs import refuse
 from skrobust.torchify._parts import Elementwise, dense
 from skrobust.torchify._registry import builtin
+from skrobust.torchify._straight_through import StraightThrough
 
 N_PROBES = 8
 
@@ -26,11 +27,10 @@ FUNCTIONS = {
         for name in (
             *("abs", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "negative", "positive", "reciprocal"),
             *("sqrt", "square", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "cos", "cosh", "sin"),
-            *("sinh", "tan", "tanh", "ceil", "floor", "sign", "trunc", "deg2rad", "rad2deg", "nan_to_num"),
+            *("sinh", "tan", "tanh", "deg2rad", "rad2deg", "nan_to_num"),
         )
     },
     np.fabs: torch.abs,
-    np.rint: torch.round,
     np.cbrt: _cube_root,
     np.degrees: torch.rad2deg,
     np.radians: torch.deg2rad,
@@ -41,6 +41,28 @@ FUNCTIONS = {
     special.ndtr: torch.special.ndtr,
     special.ndtri: torch.special.ndtri,
 }
+# Those whose values jump.
+STEPS = {
+    np.rint: torch.round,
+    **{getattr(np, name): getattr(torch, name) for name in ("ceil", "floor", "sign", "trunc")},
+    np.fix: torch.trunc,
+}
+
+
+class Steps(StraightThrough):
+    """A function of torch whose values jump, applied to rows."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def values(self, X):
+        """Return the values of the function."""
+        return self.function(X)
+
+    def slope(self, X):
+        """Return the rows themselves."""
+        return X
 
 
 @builtin(FunctionTransformer, wants_numbers=False)
@@ -55,9 +77,11 @@ def convert_function_transformer(fitted):
 
 def _convert_function(fitted):
     kwargs = fitted.kw_args or {}
-    known = FUNCTIONS.get(fitted.func) if _is_hashable(fitted.func) else None
-    if known is not None and not kwargs:
-        return Elementwise(known)
+    if _is_hashable(fitted.func) and not kwargs:
+        if fitted.func in STEPS:
+            return Steps(STEPS[fitted.func])
+        if fitted.func in FUNCTIONS:
+            return Elementwise(FUNCTIONS[fitted.func])
     rows = _probes(fitted)
     if not _is_function_of_torch(fitted, rows, kwargs):
         refuse(fitted, f"with func={_name(fitted.func)}, which does not compute the same of a tensor row by row")

@@ -20,6 +20,10 @@ class StraightThrough(nn.Module):
         values = self.values(X.detach())
         if self.is_sloped:
             return _WithGradientOf.apply(values, self.slope(X))
+        return self.unsloped(X, values)
+
+    def unsloped(self, X, values):
+        """Return the values with their true gradient."""
         # A gradient of zeros, not none: what comes before this step may still be asked for one.
         return _WithGradientOf.apply(values, X[:, :1].expand(-1, values.shape[1]) * 0.0)
 
@@ -34,6 +38,11 @@ class _WithGradientOf(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         return None, gradient
+
+
+def has_steps(module):
+    """Return whether there are steps inside a module that can be given the gradient of a slope."""
+    return any(isinstance(part, StraightThrough) for part in module.modules())
 
 
 @contextlib.contextmanager
