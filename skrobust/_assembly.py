@@ -7,7 +7,7 @@ import torch
 
 from skrobust._net_params import checked_net_params
 from skrobust._objective import CLEAN, INPUT_SPACE, Attacked, CrossEntropy, OffSupport
-from skrobust._points import check_points
+from skrobust._points import check_finite
 from skrobust._preparation import make_preparation
 from skrobust._space import LayerSpace, check_layer
 from skrobust.adversary import resolve_adversary
@@ -52,8 +52,8 @@ class Setting:
 
     @property
     def example(self):
-        """Some rows on the training device."""
-        return self.place.tensor(self.data.X[:8])
+        """Copies of some rows on the training device, which whoever is tried on them may change."""
+        return self.place.tensor(self.data.X[:8].copy())
 
     def support(self):
         """Return what is known of the rows."""
@@ -162,12 +162,12 @@ def _supervision(adversary, setting, generator):
 
 def _neighborhood(neighbors, kind, setting, support, generator):
     """Return the neighborhood of anchors, made by a sampler that keeps its promise."""
-    neighbors, radius = setting.prepared(neighbors), setting.estimator.neighbor_radius
+    estimator, neighbors = setting.estimator, setting.prepared(neighbors)
+    n_neighbors, radius = estimator.n_neighbors, estimator.neighbor_radius
     if kind is Neighborhood:
-        rows = setting.example
-        drawn = neighbors.sample(rows, setting.support(), radius, setting.place.generator(setting.seed))
-        check_points(drawn, rows, neighbors, parameter="neighbors")
-    return kind(neighbors, setting.estimator.n_neighbors, radius, support, generator)
+        trial = kind(neighbors, n_neighbors, radius, setting.support(), setting.place.generator(setting.seed))
+        check_finite(trial.sample(setting.example), neighbors, parameter="neighbors")
+    return kind(neighbors, n_neighbors, radius, support, generator)
 
 
 def _space(setting, unlabeled):

@@ -53,12 +53,15 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         Points around each anchor at which the softmax outputs are compared with those at the anchor. Not the neighbors
         of a nearest-neighbor method.
     neighbor_radius : float, default=0.6
-        Distance of these points from their anchor, in units of D.
+        Distance of these points from their anchor, in units of D, if they are "gaussian" (its root mean square) or
+        "adversarial". Others lie farther: "extrapolation" multiplies by it the distance of two anchors, which is more
+        than that of two rows where some are unlabeled; "uniform" ones lie anywhere in the box, which it enlarges.
     unlabeled : {"gaussian", "uniform", "extrapolation"}, sampler or None, default="gaussian"
         Where unlabeled points come from: noise around rows, a box around the data, beyond pairs of rows, or an object
         with a method ``sample`` (see :mod:`skrobust.unlabeled`). None makes none.
     neighbors : {"gaussian", "uniform", "extrapolation", "adversarial"} or sampler, default="gaussian"
-        Where neighbors of anchors come from; "adversarial" ones lie in the direction in which the answers change most.
+        Where neighbors of anchors come from; "adversarial" ones lie in the direction in which the answers change most,
+        by which a network may learn to answer everything alike.
     penalty : str, penalty object, callable or None, default="smoothness"
         What is made small: "smoothness", "jacobian", "input_gradient", "curvature", "virtual_adversarial",
         "stability", "uniform_confidence", an object or a function (see :mod:`skrobust.penalties`); None is nothing.
@@ -79,11 +82,13 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         Mix pairs of labeled rows, and their labels, in shares from Beta(mixup, mixup) [2]_; 0 does not. Unlabeled
         points are made around the mixed rows.
     unlabeled_label : int, float, bool or str, default=None
-        Rows of `X` with this label are unlabeled. None means that every label is a class, -1 too.
+        Rows of `X` with this label are unlabeled. None means that every label is a class, -1 too. Where labels are
+        text, it is text too, such as "-1".
     max_epochs : int, default=100
         Passes over the training rows.
     batch_size : int, default=64
-        Labeled rows per step. If all rows fit into one batch, that many anchors are drawn from them.
+        Labeled rows per step. If all n rows fit into one batch, that many anchors are drawn from them, rows several
+        times where they are fewer, but at most max(n, 4096): each step then costs what that many rows cost.
     lr : float, default=4e-3
         Learning rate, at its peak.
     lr_schedule : {"one_cycle", "constant_cosine", "constant"}, default="one_cycle"
@@ -124,8 +129,9 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
     device : str, default="auto"
         "auto" is CUDA, else MPS, else the CPU; or a device of torch.
     dtype : {"auto", "float32", "float64", "bfloat16"}, default="auto"
-        Floating point type of the network. "auto" is that of `X` on the CPU and float32 elsewhere; "bfloat16" keeps
-        float32 parameters and computes in bfloat16 where it is safe.
+        Floating point type of the network. On the CPU "auto" is float32 for `X` of float32, else float64, for integers
+        and float16 too; elsewhere it is float32. "bfloat16" keeps float32 parameters and computes in bfloat16 where it
+        is safe.
     n_threads : int, default=None
         Threads of the CPU for training. None is one for networks of up to two million parameters, for which a second
         one would only wait for the first, else as many as torch takes. A forked process has one.
@@ -310,8 +316,8 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
         sample_weight : array-like of shape (n,), default=None
             Nonnegative row weights.
         X_unlabeled : array-like of shape (m, ...), default=None
-            Further rows without labels, of the same kind as those of `X`. Half of the unlabeled points of a step are
-            then drawn from them; all of them are if ``unlabeled=None``.
+            Further rows without labels, of the same kind as those of `X` and scaled as they are. Half of the unlabeled
+            points of a step are then drawn from them; all of them are if ``unlabeled=None``.
 
         Returns
         -------
@@ -323,6 +329,11 @@ class OffSupportRobustClassifier(NetParamsMixin, NetworkPredictorMixin, Classifi
             If data or parameters are wrong, or the loss becomes NaN.
         MemoryError
             If the device has too little memory for a batch.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the network has learnt nothing, as under too large a smoothness: it answers all training rows alike.
         """
         with self._unchanged_on_failure(), explained_out_of_memory(self):
             continuing = self.warm_start and hasattr(self, "net_")

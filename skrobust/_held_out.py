@@ -11,10 +11,22 @@ from skrobust._validation import takes_sample_weight
 
 
 def split_validation(run, estimator, codes, seed):
-    """Return the indices of rows for training and for validation; for the latter None without early stopping."""
+    """Return the indices of rows for training and for validation; for the latter None without early stopping.
+
+    Raises
+    ------
+    ValueError
+        If there are too few rows for both parts to have each class.
+    """
     if run.is_partial or not estimator.early_stopping:
         return slice(None), None
-    n_rows, n_classes = len(codes), len(np.unique(codes))
+    counts = np.unique_counts(codes).counts
+    n_rows, n_classes, n_single = len(codes), len(counts), np.count_nonzero(counts == 1)
+    if n_single:
+        raise ValueError(
+            f"early_stopping=True holds out rows of each class, but {n_single} of the {n_classes} classes in y have a "
+            "single row: give each of them two or more, leave them out, or set early_stopping=False."
+        )
     n_valid = math.ceil(estimator.validation_fraction * n_rows)
     if min(n_valid, n_rows - n_valid) < n_classes:
         raise ValueError(

@@ -11,10 +11,41 @@ def label_array(labels):
 
 
 def marked_unlabeled(y, unlabeled_label):
-    """Return which labels of an array mark an unlabeled row: ndarray of bool; with None, no label does."""
+    """Return which labels of an array mark an unlabeled row: ndarray of bool; with None, no label does.
+
+    Raises
+    ------
+    ValueError
+        If the mark is NaN, or is among the labels as another type only.
+    """
     if unlabeled_label is None:
         return np.zeros(len(y), dtype=bool)
-    return np.asarray([label == unlabeled_label for label in y.tolist()], dtype=bool)
+    check_mark(unlabeled_label)
+    labels = y.tolist()
+    marked = np.asarray([label == unlabeled_label for label in labels], dtype=bool)
+    # numpy makes text of a number among words, which would then be a class of its own.
+    alike = [] if marked.any() else [label for label in dict.fromkeys(labels) if str(label) == str(unlabeled_label)]
+    if alike:
+        raise ValueError(
+            f"unlabeled_label={unlabeled_label!r} is not among the labels, but {alike[0]!r} is, of type "
+            f"{type(alike[0]).__name__}: use unlabeled_label={alike[0]!r}, or None if it is a class."
+        )
+    return marked
+
+
+def check_mark(unlabeled_label):
+    """Check that a label can equal the mark of unlabeled rows.
+
+    Raises
+    ------
+    ValueError
+        If the mark is NaN.
+    """
+    if unlabeled_label != unlabeled_label:  # only NaN differs from itself
+        raise ValueError(
+            f"unlabeled_label={unlabeled_label!r} equals no label, not even itself: mark unlabeled rows by another "
+            "one, such as -1."
+        )
 
 
 def plain_labels(y):
@@ -105,11 +136,22 @@ def encode_labels(y, classes):
 
 
 def class_weighted(weight, class_weight, classes, codes):
-    """Return row weights multiplied by class weights, with mean 1, or None if all are equal."""
+    """Return row weights multiplied by class weights, with mean 1, or None if all are equal.
+
+    Raises
+    ------
+    ValueError
+        If class weights are negative, not finite, or 0 for all rows.
+    """
     if class_weight is None:
         return weight
+    # A later fit with warm_start may lack rows of some class; those that are there can still be balanced.
+    present = np.unique(codes) if isinstance(class_weight, str) else np.arange(len(classes))
+    per_class = np.ones(len(classes))
     with np.errstate(all="ignore"):  # a class of no weight to speak of is told apart below
-        per_class = compute_class_weight(class_weight, classes=classes, y=classes[codes], sample_weight=weight)
+        per_class[present] = compute_class_weight(
+            class_weight, classes=classes[present], y=classes[codes], sample_weight=weight
+        )
     used = per_class[codes]
     if not (np.isfinite(per_class).all() and (per_class >= 0).all() and used.any()):
         raise ValueError(

@@ -13,6 +13,7 @@ from torch import nn
 from skrobust.data import BatchIterator, Rows
 from skrobust.losses import cross_entropy
 from skrobust.modules import build_module, check_logits, cut_at, labeled_batch_norm, shared_dropout
+from skrobust.modules._build import check_trainable
 
 
 class NonFiniteLossError(ValueError):
@@ -40,28 +41,19 @@ class Passes:
         self.device = net.device
         self.labeled, self.copies = labeled, copies
 
-    def __call__(self, points, n_labeled, n_points=0, n_anchors=0):
-        """Return the logits of points in one pass (see :meth:`lay_out`)."""
-        self.lay_out(len(points), n_labeled, n_points, n_anchors)
+    def __call__(self, points, layout):
+        """Return the logits of points in one pass (see :class:`skrobust._objective.Layout`)."""
+        self.lay_out(len(points), layout)
         return self.infer(points)
 
-    def lay_out(self, n_rows, n_labeled, n_points=0, n_anchors=0):
-        """Say what the rows of the next pass are.
-
-        Parameters
-        ----------
-        n_rows : int
-        n_labeled : int
-            The first rows, which alone count for batch normalization.
-        n_points, n_anchors : int, default=0
-            The last rows are the points of a penalty. If these are anchors and then their neighbors, one full set
-            behind the other, dropout drops the same of all.
-        """
+    def lay_out(self, n_rows, layout):
+        """Say what the rows of the next pass are."""
+        n_labeled, n_twins, n_points, n_anchors = layout
         self.labeled.n, self.labeled.n_rows = n_labeled, n_rows
         if n_anchors and n_points > n_anchors and n_points % n_anchors == 0:
-            self.copies.set(n_rows - n_points, n_anchors, n_rows)
+            self.copies.set(n_rows, first=n_rows - n_points, n=n_anchors, n_twins=n_twins)
         else:
-            self.copies.forget()
+            self.copies.set(n_rows, n_twins=n_twins)
 
     def cut(self, layer, rows):
         """Return the network cut behind a layer, tried on flat rows (see :func:`skrobust.modules.cut_at`)."""
@@ -146,6 +138,7 @@ class OffSupportNet(skorch.NeuralNetClassifier):
             return self
         network = build_module(self.module, **{**self.sizes, **self.get_params_for("module")})
         network = network.to(self.device, self.float_type)
+        check_trainable(network)
         if self.example is not None:
             check_logits(network, self.shaped(self.example.to(self.device)), self.sizes["n_classes"])
         self.module_ = network

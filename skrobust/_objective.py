@@ -10,7 +10,7 @@ import typing
 
 import torch
 
-from skrobust._points import check_points, check_shape
+from skrobust._points import check_finite, made_of
 from skrobust.data import systematic_sample
 from skrobust.losses import cross_entropy
 from skrobust.penalties import Neighborhood
@@ -55,6 +55,30 @@ class Supervised(typing.NamedTuple):
         """Return values for each kind of rows, by name."""
         return dict(zip(self.kinds, values.chunk(len(self.kinds)), strict=True))
 
+    def layout(self, n_labeled):
+        """Return how these rows are laid out."""
+        return Layout(n_labeled, n_twins=len(self.rows) - n_labeled)
+
+
+class Layout(typing.NamedTuple):
+    """What the rows of a pass are.
+
+    Parameters
+    ----------
+    n_labeled : int
+        The first rows, which alone count for batch normalization.
+    n_twins : int, default=0
+        Rows behind these that an adversary has made of the first ones: dropout drops the same of either.
+    n_points, n_anchors : int, default=0
+        The last rows are the points of a penalty. If these are anchors and then their neighbors, one full set behind
+        the other, dropout drops the same of all.
+    """
+
+    n_labeled: int
+    n_twins: int = 0
+    n_points: int = 0
+    n_anchors: int = 0
+
 
 class Clean:
     """Supervision by the labeled rows as they are."""
@@ -86,8 +110,13 @@ class Attacked:
     def rows(self, forward, X, y, anchors):
         """Return the rows that the loss, or a penalty at these kinds of anchors, needs."""
         with forward.evaluating() as outputs:
-            perturbed = self.adversary.perturb(outputs, X, y, self.generator)
-        check_shape(perturbed, X, self.adversary, parameter="adversary", method="perturb")
+            perturbed = made_of(
+                X,
+                lambda rows: self.adversary.perturb(outputs, rows, y, self.generator),
+                self.adversary,
+                parameter="adversary",
+                method="perturb",
+            )
         if {"labeled", "unlabeled"} & set(anchors) or getattr(self.adversary, "uses_clean", True):
             return Supervised(("labeled", "adversarial"), torch.cat([X, perturbed]))
         return Supervised(("adversarial",), perturbed)
@@ -95,13 +124,25 @@ class Attacked:
     def loss(self, logits, y, row_weight):
         """Return the loss and its terms, from the logits of the rows by kind."""
         perturbed = logits["adversarial"]
-        return self.adversary.loss(logits.get("labeled", perturbed[:0]), perturbed, y, row_weight)
+        found = self.adversary.loss(logits.get("labeled", perturbed[:0]), perturbed, y, row_weight)
+        if not _is_loss_with_terms(found):
+            raise ValueError(
+                f"adversary={self.adversary!r} returned no loss with its terms: its method loss must return a tensor "
+                "of shape () and a dict of such tensors, the terms by name."
+            )
+        return found
+
+
+def _is_loss_with_terms(found):
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)):
+        return False
+    return all(isinstance(value, torch.Tensor) and value.ndim == 0 for value in (found[0], *found[1].values()))
 
 
 class InputSpace:
     """Where anchors and their neighbors lie: in the space of the rows."""
 
-    def encode(self, forward, rows, n_labeled):
+    def encode(self, forward, rows, layout):
         """Return the rows."""
         return rows
 
@@ -141,7 +182,7 @@ class CrossEntropy:
 
     def _step(self, forward, X, y, row_weight):
         supervised = self.supervision.rows(forward, X, y, ())
-        logits = forward(supervised.rows, len(X))
+        logits = forward(supervised.rows, supervised.layout(len(X)))
         loss, terms = self.supervision.loss(supervised.split(logits), y, row_weight)
         return {"loss": loss, "terms": {**terms, "loss": loss}, "y_pred": logits[: len(X)]}
 
@@ -205,7 +246,8 @@ class OffSupport(CrossEntropy):
 
     def _step(self, forward, X, y, row_weight):
         supervised = self.supervision.rows(forward, X, y, self.kinds)
-        rows = self.space.encode(forward, supervised.rows, len(X))
+        layout = supervised.layout(len(X))
+        rows = self.space.encode(forward, supervised.rows, layout)
         passes, drawn = self.space.passes(forward), self.drawn(X, row_weight)
         anchors = self.anchors(supervised.split(rows), drawn)
         neighborhood = self.neighborhood.at(getattr(passes, "evaluating", None), self._labels(anchors, y, drawn))
@@ -213,7 +255,8 @@ class OffSupport(CrossEntropy):
         points = self.penalty.points(joined, neighborhood)
         # Anchors lead the points, so that where they begin with the supervised rows, one pass serves both terms.
         shares_pass = drawn.is_batch and tuple(anchors)[: len(supervised.kinds)] == supervised.kinds
-        logits = passes(points if shares_pass else torch.cat([rows, points]), len(X), len(points), len(joined))
+        layout = layout._replace(n_points=len(points), n_anchors=len(joined))
+        logits = passes(points if shares_pass else torch.cat([rows, points]), layout)
         loss, terms = self.supervision.loss(supervised.split(logits[: len(rows)]), y, row_weight)
         penalty = self.penalty.value(points, logits if shares_pass else logits[len(rows) :], neighborhood)
         total = loss + self.weight * penalty
@@ -239,8 +282,8 @@ class OffSupport(CrossEntropy):
         shown = order[:REFERENCE_ROWS].cpu().numpy().copy()
         del order  # it may be large, and its first part would hold on to it
         rows = tensor(X[shown])
-        points = self.generated.sample(rows[:N_QUERIES], self.support, self.radius, generator)
-        check_points(points, rows[:N_QUERIES], self.generated, parameter="unlabeled")
+        points = self._around(rows[:N_QUERIES], self.generated, generator)
+        check_finite(points, self.generated, parameter="unlabeled")
         return off_support_fraction(rows, points, n_queries=N_QUERIES)
 
     def anchors(self, rows, drawn):
@@ -262,8 +305,17 @@ class OffSupport(CrossEntropy):
             labeled = rows["labeled"]
             n_unlabeled = max(1, round(self.n_unlabeled * (self.full_batch or len(labeled))))
             sources = drawn.more(labeled, n_unlabeled)
-            anchors["unlabeled"] = self.sampler.sample(sources, self.support, self.radius, self.generator)
+            anchors["unlabeled"] = self._around(sources, self.sampler, self.generator)
         return anchors
+
+    def _around(self, rows, sampler, generator):
+        """Return the unlabeled point that a sampler makes of each row."""
+        return made_of(
+            rows,
+            lambda rows: sampler.sample(rows, self.support, self.radius, generator),
+            sampler,
+            parameter="unlabeled",
+        )
 
     def drawn(self, X, row_weight=None):
         """Return which rows of a batch are anchors: all, unless rows are weighted or all are in one batch."""

@@ -31,18 +31,27 @@ class Augmented:
 
     def __call__(self, X, y, weight):
         """Return other rows with the same labels and weights."""
-        return self.transform(X.reshape(-1, *self.image_shape), self.generator).reshape(X.shape), y, weight
+        return self._transformed(X, self.generator).to(X).reshape(X.shape), y, weight
 
     def check(self, rows):
         """Raise a ValueError if the transform does not keep its promise: finite images of the same shape."""
         images = rows.reshape(-1, *self.image_shape)
-        changed = self.transform(images, torch.Generator(device=rows.device).manual_seed(0))
+        try:
+            changed = self._transformed(rows, torch.Generator(device=rows.device).manual_seed(0))
+        except TypeError as error:
+            raise ValueError(
+                f"augmentation={self.transform!r} fails when it is called with images and a generator ({error}): give "
+                "a function of both, such as lambda images, generator: transform(images)."
+            ) from error
         shape = tuple(changed.shape) if isinstance(changed, torch.Tensor) else type(changed).__name__
         if shape != tuple(images.shape) or not changed.isfinite().all():
             raise ValueError(
                 f"augmentation={self.transform!r} returned {shape} for images of shape {tuple(images.shape)}: it must "
                 "return a tensor of that shape, of finite values."
             )
+
+    def _transformed(self, rows, generator):
+        return self.transform(rows.reshape(-1, *self.image_shape), generator)
 
 
 @dataclasses.dataclass(frozen=True)

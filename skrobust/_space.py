@@ -44,9 +44,9 @@ class LayerSpace:
         self.support = LayerSupport()
         self.cut = None
 
-    def encode(self, forward, rows, n_labeled):
+    def encode(self, forward, rows, layout):
         """Return the activations of rows."""
-        forward.lay_out(len(rows), n_labeled)
+        forward.lay_out(len(rows), layout)
         return forward.applied(self.cut.encode, forward.shaped(rows))
 
     def passes(self, forward):
@@ -126,9 +126,9 @@ class HeadPasses:
         self.cut = cut
         self.whole = whole
 
-    def __call__(self, points, n_labeled, n_points=0, n_anchors=0):
-        """Return the logits of activations in one pass (see :meth:`skrobust._net.Passes.lay_out`)."""
-        self.whole.lay_out(len(points), n_labeled, n_points, n_anchors)
+    def __call__(self, points, layout):
+        """Return the logits of activations in one pass (see :class:`skrobust._objective.Layout`)."""
+        self.whole.lay_out(len(points), layout)
         return self.whole.applied(self.cut.head, points)
 
     @contextlib.contextmanager

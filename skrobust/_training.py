@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import inspect
+import math
 import typing
 
 import numpy as np
@@ -18,6 +19,7 @@ from skrobust._held_out import split_validation, validation_score
 from skrobust._labels import check_two_classes, class_weighted, encode_labels
 from skrobust._net import NonFiniteLossError, OffSupportNet, Passes
 from skrobust._net_params import checked_net_params
+from skrobust._outcome import warn_about_flatness
 from skrobust._parallel import processes_of
 from skrobust._runtime import (
     InTurns,
@@ -87,6 +89,7 @@ def train(estimator, run, data, classes, moments, net, random_state):
     processes = processes_of(estimator.accelerator)
     seeds = processes.seeds(Seeds(*random_state.randint(2**31 - 1, size=len(Seeds._fields)).tolist()))
     place = Place.of(estimator, processes, data.X.dtype, net)
+    place.check_range(moments)
     processes.check_same(estimator, data, place.device, net)
     checkpoints = processes.checkpoints(make_checkpoints(estimator, run, data, place.device, net, seeds))
     seeds = seeds if checkpoints is None else Seeds(*checkpoints.seeds)
@@ -104,6 +107,8 @@ def train(estimator, run, data, classes, moments, net, random_state):
     with _recorded(estimator, net, checkpoints):
         settings = {"n_epochs": run.n_epochs, "seed": seeds.order, "n_threads": estimator.n_threads}
         run_epochs(net, objective, rows, valid_rows, callbacks, make_passes=processes.passes, **settings)
+    if processes.is_main and not run.is_partial:
+        warn_about_flatness(estimator, net, rows)
 
 
 def _objective_and_net(setting, net, run, seed):
@@ -124,7 +129,8 @@ def _objective_and_net(setting, net, run, seed):
 def _measure_support(estimator, run, objective, place, data, seed):
     """Set what the data say of their support; of a stream of chunks, the first tells what is generated."""
     estimator.data_scale_ = estimator._moments.data_scale
-    if not (run.is_partial and hasattr(estimator, "off_support_fraction_")):
+    known = getattr(estimator, "off_support_fraction_", math.nan)
+    if not run.is_partial or math.isnan(known):  # a chunk of one row does not tell
         generator = place.generator(seed)
         estimator.off_support_fraction_ = objective.off_support_fraction(place.tensor, data.X, generator)
 
@@ -175,6 +181,15 @@ class Place:
         """Return where an estimator is to train; a net that there is already keeps its type."""
         device = processes.device(estimator.device)
         return cls(device, resolve_dtype(estimator.dtype, data_dtype, device) if net is None else net.float_type)
+
+    def check_range(self, moments):
+        """Raise a ValueError if rows with these moments have values that the type does not hold."""
+        largest = max(np.abs(moments.low).max(), np.abs(moments.high).max())
+        if largest > torch.finfo(self.float_type).max:
+            raise ValueError(
+                f"X has values up to {largest:.3g}, more than {self.float_type} holds: scale it (StandardScaler), or "
+                "use dtype='float64'."
+            )
 
     def tensor(self, array):
         """Return an array as a tensor on the device."""

@@ -11,6 +11,7 @@ from skrobust.adversary._maximizer import GRADIENT_FREE
 from skrobust.adversary._trainings import Averaged
 from skrobust.penalties import Smoothness, Stability
 from skrobust.penalties._neighborhood import WorstNeighborhood
+from skrobust.unlabeled import Gaussian
 
 # Rows that the network is asked about one at a time.
 N_ALONE = 3
@@ -31,7 +32,8 @@ def try_out(estimator, objective, net, rows):
     Raises
     ------
     ValueError
-        If the network has no gradient with respect to its input, but a parameter of the estimator needs one.
+        If the network fails at noisy rows, or has no gradient with respect to its input, but a parameter of the
+        estimator needs such.
 
     Warns
     -----
@@ -39,15 +41,36 @@ def try_out(estimator, objective, net, rows):
         If that gradient is zero, or an answer depends on the other rows of its batch.
     """
     # Not the compiled network, which would be compiled once more for these few rows.
-    network, rows = network_of(net), net.shaped(rows)
+    network = network_of(net)
     followers = _followers(estimator, objective)
     network.eval()
     try:
+        if objective.uses_noise:
+            _check_beyond(network, net.shaped(_noisy(objective, estimator, rows)), estimator)
+        rows = net.shaped(rows)
         if followers:
             _check_gradient(network, rows, " and ".join(followers))
         _warn_about_batch(network, rows)
     finally:
         network.train()
+
+
+def _noisy(objective, estimator, rows):
+    generator = torch.Generator(device=rows.device).manual_seed(0)
+    return Gaussian().sample(rows, objective.support, estimator.neighbor_radius, generator)
+
+
+def _check_beyond(network, points, estimator):
+    """Check that a network that answers rows also answers points around them."""
+    try:
+        with torch.no_grad():
+            network(points)
+    except Exception as error:
+        raise ValueError(
+            f"module {type(network).__name__} fails at points around the rows of X, which penalty="
+            f"{estimator.penalty!r} asks about ({type(error).__name__}: {error}): if X holds codes, as for an "
+            "embedding, set noise_layer to the layer behind it, or smoothness=0."
+        ) from error
 
 
 def _followers(estimator, objective):

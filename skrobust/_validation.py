@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
 
-from skrobust._labels import check_sortable, label_array, marked_unlabeled, normalized, plain_labels
+from skrobust._labels import check_mark, check_sortable, label_array, marked_unlabeled, normalized, plain_labels
 
 FLOATS = (np.float64, np.float32)
 # Largest number whose squares can be summed over any rows in double precision.
@@ -17,6 +17,13 @@ LARGEST = 1e150
 # Standard deviations of raw columns that differ by more than this call for a scaler; the pixels of images and the
 # leading principal components of the usual data sets stay below it.
 SPREAD = 10.0
+# Unlabeled rows that lie farther from the mean of X than this, in units of the data scale D, are hardly in its units:
+# rows of X themselves lie about 0.7 D from it.
+FAR = 10.0
+# Rows whose distances tell how far all of them lie.
+MEASURED_ROWS = 1024
+# Axes of this length can be the colors of images.
+COLORS = (1, 3, 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,21 +81,23 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
     if not reset:
         fitted_shape = estimator.net_.row_shape
         check_same_shape(row_shape, fitted_shape, name="X", others="the classifier was fitted on images")
+    check_mark(estimator.unlabeled_label)  # before missing labels are refused without naming it
     X, y = validate_data(estimator, X, label_array(y), dtype=FLOATS, reset=reset)
     _check_size(X)
     y, weight = column_or_1d(y), None
     if sample_weight is not None:
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    pool = _check_unlabeled(X_unlabeled, estimator, X, row_shape)
+    given = _check_unlabeled(X_unlabeled, estimator, X, row_shape)
     counted = np.ones(len(y), dtype=bool) if weight is None else weight > 0
     marked = marked_unlabeled(y, estimator.unlabeled_label)
-    pool, pool_weight = _joined_pool(_chosen(X, counted & marked), _chosen(weight, counted & marked), pool)
+    pool, pool_weight = _joined_pool(_chosen(X, counted & marked), _chosen(weight, counted & marked), given)
     X, y, weight = (_chosen(array, counted & ~marked) for array in (X, y, weight))
     if not len(y):
         raise ValueError(
             "y has no labeled row of positive weight: label some rows with anything but "
             f"unlabeled_label={estimator.unlabeled_label!r}, and give them sample_weight."
         )
+    _warn_about_distance(given, X)
     y = plain_labels(y)
     check_sortable(y)
     check_classification_targets(y)
@@ -96,7 +105,7 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
     return TrainingData(X, y, normalized(weight), mean_weight, pool, pool_weight, row_shape)
 
 
-def as_rows(X, image_shape):
+def as_rows(X, image_shape, *, name="X"):
     """Return images as flat rows, and their shape (channels, height, width), or None for rows that are no images.
 
     Parameters
@@ -104,11 +113,13 @@ def as_rows(X, image_shape):
     X : array-like with two dimensions, or images with three or four
     image_shape : tuple of int or None
         (height, width) or (channels, height, width), as set by the user.
+    name : str, default="X"
+        What the user calls `X`, for error messages.
 
     Raises
     ------
     ValueError
-        If `X` and `image_shape` contradict each other.
+        If `X` and `image_shape` contradict each other, or the channels of images are last.
     """
     expected = None if image_shape is None else full_image_shape(image_shape)
     X = np.asarray(X) if isinstance(X, (list, tuple)) and expected is not None else X
@@ -118,16 +129,27 @@ def as_rows(X, image_shape):
         shape = full_image_shape(images.shape[1:])
         if expected not in (None, shape):
             raise ValueError(
-                f"image_shape={tuple(image_shape)} does not match X of shape {images.shape}: leave image_shape=None, "
-                "or give X in that shape."
+                f"image_shape={tuple(image_shape)} does not match {name} of shape {images.shape}: leave "
+                f"image_shape=None, or give {name} in that shape."
             )
-        return images.reshape(len(images), -1), shape
+        if expected is None:
+            _check_channels_first(shape, name)
+        return images.reshape(len(images), math.prod(shape)), shape
     if expected is not None and n_dimensions == 2 and hasattr(X, "shape") and X.shape[1] != math.prod(expected):
         raise ValueError(
-            f"image_shape={tuple(image_shape)} has {math.prod(expected)} pixels, but X has {X.shape[1]} features: set "
-            "image_shape to (height, width) or (channels, height, width) of the images in X."
+            f"image_shape={tuple(image_shape)} has {math.prod(expected)} pixels, but {name} has {X.shape[1]} features: "
+            f"set image_shape to (height, width) or (channels, height, width) of the images in {name}."
         )
     return X, expected
+
+
+def _check_channels_first(shape, name):
+    """Raise a ValueError if (channels, height, width) are rather (height, width, channels)."""
+    if shape[2] in COLORS and min(shape[:2]) > max(COLORS):
+        raise ValueError(
+            f"{name} has images of shape {shape}, which looks like (height, width, channels): give "
+            f"{name}.transpose(0, 3, 1, 2), or set image_shape={shape} if these are {shape[0]} channels."
+        )
 
 
 def full_image_shape(shape):
@@ -192,7 +214,7 @@ def _check_unlabeled(X_unlabeled, estimator, X, row_shape):
             f"X_unlabeled has the columns {list(X_unlabeled.columns)}, but X has {list(names)}: give both the same "
             "columns in the same order."
         )
-    rows, unlabeled_shape = as_rows(X_unlabeled, estimator.image_shape)
+    rows, unlabeled_shape = as_rows(X_unlabeled, estimator.image_shape, name="X_unlabeled")
     check_same_shape(unlabeled_shape, row_shape, name="X_unlabeled", others="X has images")
     rows = check_array(rows, dtype=FLOATS, input_name="X_unlabeled", ensure_min_samples=0)
     if rows.shape[1] != X.shape[1]:
@@ -207,6 +229,22 @@ def _check_unlabeled(X_unlabeled, estimator, X, row_shape):
             stacklevel=5,
         )
     return rows if len(rows) else None
+
+
+def _warn_about_distance(rows, X):
+    """Warn if unlabeled rows lie so far from the labeled ones that they can hardly be in the same units."""
+    if rows is None:
+        return
+    rows, X = (part[:: math.ceil(len(part) / MEASURED_ROWS)].astype(np.float64) for part in (rows, X))
+    mean, data_scale = X.mean(axis=0), math.sqrt(2 * X.var(axis=0).sum())
+    with np.errstate(over="ignore"):
+        distance = np.linalg.norm(rows - mean, axis=1).mean()
+    if 0 < FAR * data_scale < distance:
+        warnings.warn(
+            f"X_unlabeled lies {distance / data_scale:.3g} times the data scale D from the mean of X: scale it as X "
+            "is. A Pipeline passes X_unlabeled on as it is, unless it has transform_input=['X_unlabeled'].",
+            stacklevel=5,
+        )
 
 
 def _chosen(array, mask):

@@ -31,7 +31,8 @@ class LabeledFolds(BaseCrossValidator):
         :class:`~sklearn.model_selection.StratifiedKFold`. Where a splitter holds a value for each row, as
         :class:`~sklearn.model_selection.PredefinedSplit` does, these are the labeled rows only.
     unlabeled_label : int, float, bool, str or None, default=-1
-        Rows with this label are unlabeled; None means that none are. Set the same value on the classifier.
+        Rows with this label are unlabeled; None means that none are. Set the same value on the classifier. Where
+        labels are text, it is text too, such as "-1".
 
     See Also
     --------
@@ -84,7 +85,8 @@ class LabeledFolds(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If `y` is None or has no labeled row, if `cv` is not a splitter, or if it returns rows that do not exist.
+            If `y` is None or has no labeled row, or has ``unlabeled_label`` as another type only; if `cv` is not a
+            splitter, or if it returns rows that do not exist.
         """
         labeled, unlabeled, arguments = self._labeled_part(X, y, groups)
         splitter = self._splitter(arguments[1])
@@ -112,7 +114,8 @@ class LabeledFolds(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If `y` is needed and None, or `y` has no labeled row, or `cv` is not a splitter.
+            If `y` is needed and None, or has no labeled row, or has ``unlabeled_label`` as another type only, or `cv`
+            is not a splitter.
         """
         if y is not None:
             _, _, arguments = self._labeled_part(y if X is None else X, y, groups)

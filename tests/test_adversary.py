@@ -429,7 +429,7 @@ def test_anything_else_is_no_adversary(wrong):
         (MultiplePerturbations([]), r"adversaries=\[\] is no list of adversaries: use one such as \[PGD"),
         (MultiplePerturbations("pgd"), "adversaries='pgd' is no list of adversaries"),
         (MultiplePerturbations([PGD(), None]), r"adversaries=\[PGD\(\), None\] is no list of adversaries"),
-        (MultiplePerturbations(["bim"]), "adversary='bim' is not an adversary: use one of"),
+        (MultiplePerturbations(["bim"]), "adversaries='bim' is not an adversary: use one of"),
         (MultiplePerturbations([PGD(), PGD(-1)]), "eps=-1 is no length"),
         (MultiplePerturbations(["pgd"], strategy="mean"), "strategy='mean' is unknown: use one of .'max', 'random'."),
         (MultiplePerturbations(["pgd"], weight=2), "weight=2 is out of range: use a number from 0 to 1"),

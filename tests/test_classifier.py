@@ -495,7 +495,7 @@ def test_batch_norm_keeps_the_statistics_of_labeled_rows(quick, blobs):
     X, y = blobs
     module = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
     clf = quick(module=module, batch_size=100, max_epochs=3, unlabeled_radius=50.0).fit(
-        X + 5, y, X_unlabeled=X[:50] + 1e3
+        X + 5, y, X_unlabeled=X[:50] + 15
     )
     layer, kept = clf.net_.module_[0], 0.9**3
     np.testing.assert_allclose(layer.running_mean, (1 - kept) * (X + 5).mean(axis=0))
@@ -603,11 +603,11 @@ def test_a_sampler_of_the_user_is_asked_for_points(quick, blobs, passes):
     ("unlabeled", "n_pool"), [(None, 30), ("gaussian", 15), (Extrapolation(), 15)], ids=["alone", "mixed", "object"]
 )
 def test_unlabeled_rows_of_the_user_are_anchors_beside_generated_ones(quick, blobs, passes, unlabeled, n_pool):
-    pool = np.random.default_rng(0).normal(size=(50, 4)) + 1000
+    pool = np.random.default_rng(0).normal(size=(50, 4)) + 12
     clf = quick(module=Watched, batch_size=30, unlabeled=unlabeled, lr=1e-6).fit(*blobs, X_unlabeled=pool)
     seen = set()
     for rows in passes:
-        from_pool = rows[30:60][(rows[30:60] > 900).all(dim=1)]
+        from_pool = rows[30:60][(rows[30:60] > 8).all(dim=1)]
         assert len(from_pool) == n_pool
         seen.update(map(tuple, from_pool.tolist()))
     assert seen <= set(map(tuple, pool.tolist()))
@@ -669,10 +669,10 @@ def test_marked_and_passed_rows_are_one_pool(quick, blobs, passes):
     X, y = blobs
     y = np.where(np.arange(90) < 20, -1, y)
     quick(module=Watched, unlabeled=None, unlabeled_label=-1, max_epochs=20).fit(
-        X, y, X_unlabeled=np.full((20, 4), 500.0)
+        X, y, X_unlabeled=np.full((20, 4), 12.0)
     )
     anchors = torch.cat([rows.chunk(4)[1] for rows in passes])
-    passed = (anchors == 500).all(dim=1)
+    passed = (anchors == 12).all(dim=1)
     marked = (anchors[:, None] == torch.from_numpy(X[:20])).all(dim=2).any(dim=1)
     assert (passed ^ marked).all()
     assert passed.double().mean().item() == pytest.approx(0.5, abs=0.1)
@@ -716,7 +716,7 @@ def test_attributes(quick, blobs):
 def test_the_data_scale_counts_weights_and_no_unlabeled_rows(quick, blobs, rng):
     X, y = blobs
     weight = rng.uniform(0.1, 3, 90)
-    clf = quick().fit(X, y, sample_weight=weight, X_unlabeled=X[:30] + 100)
+    clf = quick().fit(X, y, sample_weight=weight, X_unlabeled=X[:30] + 10)
     deviations = X - np.average(X, axis=0, weights=weight)
     assert clf.data_scale_ == pytest.approx(np.sqrt(2 * np.average(deviations**2, axis=0, weights=weight).sum()))
 
@@ -734,6 +734,15 @@ def test_the_fraction_off_the_support_is_that_of_the_first_chunk(quick, blobs, m
         assert clf.partial_fit(*blobs, classes=[0, 1, 2]).off_support_fraction_ == 0.1
     assert len(calls) == 1
     assert clf.fit(*blobs).off_support_fraction_ == 0.2
+
+
+def test_a_chunk_of_one_row_does_not_tell_the_fraction_off_the_support(quick, blobs):
+    X, y = blobs
+    clf = quick().partial_fit(X[:1], y[:1], classes=[0, 1, 2])
+    assert np.isnan(clf.off_support_fraction_)
+    known = clf.partial_fit(X, y).off_support_fraction_
+    assert 0 <= known <= 1
+    assert clf.partial_fit(X[:1], y[:1]).off_support_fraction_ == known
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])

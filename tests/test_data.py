@@ -1,5 +1,7 @@
 """Rows, batches, weighted draws and moments, over wide ranges of input."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -149,6 +151,31 @@ def test_images_and_rows_with_an_image_shape_are_the_same_rows(n, c, h, w):
     rows, shape = as_rows(images[:, 0], None)
     np.testing.assert_array_equal(rows, images[:, 0].reshape(n, -1))
     assert shape == (1, h, w)
+
+
+LAST = [(5, 5, 1), (16, 9, 3), (32, 32, 4)]
+
+
+@pytest.mark.parametrize("shape", LAST, ids=str)
+@pytest.mark.parametrize("n", [2, 0])
+def test_images_whose_channels_are_last_are_refused_unless_they_are_named(n, shape):
+    images = np.zeros((n, *shape))
+    message = f"X_unlabeled has images of shape {shape}, which looks like (height, width, channels): give X_unlabeled."
+    remedy = f"transpose(0, 3, 1, 2), or set image_shape={shape} if these are {shape[0]} channels."
+    with pytest.raises(ValueError, match=re.escape(message + remedy)):
+        as_rows(images, None, name="X_unlabeled")
+    assert as_rows(images, shape)[1] == shape
+    assert as_rows(images.transpose(0, 3, 1, 2), None)[1] == (shape[2], *shape[:2])
+
+
+@pytest.mark.parametrize("shape", [(4, 9, 3), (3, 5, 1), (9, 4, 4), (16, 9, 2), (16, 9, 5), (1, 8, 1)], ids=str)
+def test_narrow_images_may_have_their_channels_first(shape):
+    assert as_rows(np.zeros((2, *shape)), None)[1] == shape
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8)], ids=str)
+def test_no_images_are_no_rows(shape):
+    assert as_rows(np.zeros((0, *shape)), None)[0].shape == (0, 64)
 
 
 def test_plain_rows_have_no_image_shape():

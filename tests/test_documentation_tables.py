@@ -138,7 +138,8 @@ def test_the_page_on_the_hypothesis_says_where_adversarial_training_leaves_the_b
     found = {(row["model"], row["seed"]): row for row in rows}
 
     def over_plain(model, name):
-        runs = [(row, found["plain", seed]) for (each, seed), row in found.items() if each == model]
+        # A network that has learnt nothing has no distance.
+        runs = [(row, found["plain", seed]) for (each, seed), row in found.items() if each == model and row[name]]
         return np.mean([float(row[name]) / float(plain[name]) for row, plain in runs])
 
     for model in (

@@ -2,10 +2,12 @@
 
 import contextlib
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from skrobust.adversary import TRADES
 from skrobust.modules import shared_dropout
 
 
@@ -53,11 +55,11 @@ def test_penalties_compare_rows_and_neighbors_in_one_network(quick, blobs, param
 def test_other_passes_drop_as_ever(layer):
     X = torch.ones(6, 30, *[2] * {nn.Dropout1d: 1, nn.Dropout2d: 2}.get(type(layer), 0))
     with shared_dropout(layer) as copies:
-        for layout in (None, (0, 3, 8)):  # nothing is known of the rows, or it is of a pass of other rows
-            copies.forget() if layout is None else copies.set(*layout)
+        for layout in ((6,), (8, 0, 3)):  # no rows are compared, or they are of a pass of other rows
+            copies.set(*layout)
             kept = layer(X.clone())
             assert not torch.equal(kept[:3], kept[3:])
-        copies.set(0, 3, 6)
+        copies.set(6, first=0, n=3)
         kept = layer(X.clone())
         assert torch.equal(kept[:3], kept[3:])
         assert 0 < kept.mean() < 2
@@ -68,12 +70,40 @@ def test_other_passes_drop_as_ever(layer):
 def test_rows_in_front_of_the_anchors_have_masks_of_their_own():
     layer = nn.Dropout(0.5)
     with shared_dropout(layer) as copies:
-        copies.set(first=2, n=2, n_rows=6)
+        copies.set(6, first=2, n=2)
         kept = layer(torch.ones(6, 200))
     alike = [[torch.equal(one, other) for other in kept] for one in kept]
     assert [sum(row) for row in alike] == [1, 1, 2, 2, 2, 2]
     assert alike[2][4]
     assert alike[3][5]
+
+
+@pytest.mark.parametrize(
+    ("layout", "alike"),
+    [
+        ({"n_twins": 2}, [0, 1, 0, 1, 4, 5, 6, 7]),
+        ({"n_twins": 1, "first": 2, "n": 2}, [0, 0, 2, 3, 2, 3, 2, 3]),
+        ({"n_twins": 2, "first": 0, "n": 4}, [0, 1, 0, 1, 0, 1, 0, 1]),
+    ],
+    ids=str,
+)
+def test_rows_and_what_an_adversary_makes_of_them_share_masks(layout, alike):
+    layer = nn.Dropout(0.5)
+    with shared_dropout(layer) as copies:
+        copies.set(8, **layout)
+        kept = layer(torch.ones(8, 200))
+    assert [next(i for i, other in enumerate(kept) if torch.equal(one, other)) for one in kept] == alike
+
+
+@pytest.mark.parametrize("params", [{"smoothness": 0}, {}, {"noise_layer": "2"}, {"n_unlabeled": 0}], ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_trades_compares_rows_in_one_network(quick, blobs, params, weighted):
+    X, y = blobs
+    trades = TRADES(eps=1e-9, max_iter=1)
+    clf = quick(module=Dropping, adversary=trades, **params)
+    clf.fit(X, y, sample_weight=np.linspace(0.5, 1.5, len(y)) if weighted else None)
+    assert all(abs(epoch["train_adversarial"]) < 1e-9 for epoch in clf.history_)
+    assert all(epoch["train_cross_entropy"] > 1e-3 for epoch in clf.history_)
 
 
 def rows_in_memory_order(axes):
@@ -93,11 +123,11 @@ def rows_in_memory_order(axes):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("layout", [None, (1, 2, 7)], ids=str)
+@pytest.mark.parametrize("layout", [(7,), (7, 1, 2), (7, 3, 2, 1)], ids=str)
 def test_parts_of_a_pass_have_the_masks_of_the_whole(layer, layout, axes):
     X, parts = rows_in_memory_order(axes), [slice(0, 4), slice(4, 7), slice(7, 7)]
     with shared_dropout(layer) as copies:
-        copies.forget() if layout is None else copies.set(*layout)
+        copies.set(*layout)
         torch.manual_seed(0)
         whole, state = layer(X.clone()), torch.get_rng_state()
         for part in parts:
@@ -125,7 +155,7 @@ class Noise(nn.Dropout):
 def test_a_subclass_with_a_forward_of_its_own_keeps_it():
     layer, X = Noise(0.1), torch.full((6, 30), 100.0)
     with shared_dropout(layer) as copies:
-        copies.set(0, 3, 6)
+        copies.set(6, first=0, n=3)
         torch.manual_seed(0)
         outputs = layer(X)
     torch.manual_seed(0)

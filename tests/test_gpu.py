@@ -152,7 +152,7 @@ def meta(monkeypatch):
     monkeypatch.setattr(_net, "check_logits", lambda network, rows, n_classes: None)
     monkeypatch.setattr(_training, "try_out", lambda *args: None)
     monkeypatch.setattr(OffSupport, "off_support_fraction", lambda *args: math.nan)
-    monkeypatch.setattr(_assembly, "check_points", lambda *args, **kwargs: None)
+    monkeypatch.setattr(_assembly, "check_finite", lambda *args, **kwargs: None)
     return {"device": "meta", "dtype": "float32", "net_params": {"optimizer__fused": False}}
 
 

@@ -22,7 +22,9 @@ from skrobust._labels import (
         ([0, -1, 1], None, [False] * 3),
         ([0.0, -1.0, 1.0], -1, [False, True, False]),
         (["a", "?", "b"], "?", [False, True, False]),
-        (["a", "-1", "b"], -1, [False] * 3),
+        (["a", "-1", "b"], None, [False] * 3),
+        (["a", "-10", "b"], -1, [False] * 3),
+        (np.array(["-1", -1, "b"], dtype=object), -1, [False, True, False]),
         (np.array(["a", -1, "b"], dtype=object), -1, [False, True, False]),
         (np.array([0, "?", 1], dtype=object), "?", [False, True, False]),
         (np.array([0, 1, 2]), "?", [False] * 3),
@@ -31,6 +33,30 @@ from skrobust._labels import (
 )
 def test_marks(labels, mark, expected):
     assert marked_unlabeled(np.asarray(labels), mark).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "mark", "kind"),
+    [
+        (np.array(["a", -1]), -1, "str"),
+        (np.array(["a", "-1"], dtype=object), -1, "str"),
+        (np.array([0, -1]), "-1", "int"),
+        (np.array([0.5, -1.0]), "-1.0", "float"),
+        (np.array(["a", True]), True, "str"),
+    ],
+    ids=str,
+)
+def test_a_mark_that_is_there_as_another_type_names_the_remedy(labels, mark, kind):
+    found = labels.tolist()[1]
+    message = f"unlabeled_label={mark!r} is not among the labels, but {found!r} is, of type {kind}: use unlabeled_label"
+    with pytest.raises(ValueError, match=rf"{message}={found!r}, or None if it is a class"):
+        marked_unlabeled(labels, mark)
+
+
+@pytest.mark.parametrize("labels", [[0.0, np.nan], [0, 1], []], ids=str)
+def test_no_label_equals_nan(labels):
+    with pytest.raises(ValueError, match=r"unlabeled_label=nan equals no label, not even itself: mark .* such as -1"):
+        marked_unlabeled(np.array(labels), np.nan)
 
 
 @pytest.mark.parametrize("labels", [["a", "b", -1], (0, "?", 1)])
@@ -120,6 +146,13 @@ def test_class_weights_multiply_row_weights(class_weight, weight, expected):
         assert result is None
     else:
         np.testing.assert_allclose(result, expected)
+
+
+def test_classes_without_rows_leave_the_others_balanced():
+    without, alone = np.array([0, 0, 2, 0]), np.array([0, 0, 1, 0])
+    balanced = class_weighted(None, "balanced", np.array([5, 6, 7]), without)
+    np.testing.assert_allclose(balanced, class_weighted(None, "balanced", CLASSES, alone))
+    assert class_weighted(None, "balanced", CLASSES, np.zeros(4, dtype=int)) is None
 
 
 @pytest.mark.parametrize("value", [-1, np.nan, np.inf])

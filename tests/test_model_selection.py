@@ -182,6 +182,14 @@ def test_y_none_is_refused_where_the_number_of_splits_depends_on_it():
         LabeledFolds(LeaveOneOut()).get_n_splits(np.zeros((4, 1)))
 
 
+def test_a_mark_that_numpy_made_text_is_refused():
+    y = np.array(["cat", "dog", -1] * 6)
+    with pytest.raises(ValueError, match=r"unlabeled_label=-1 is not among the labels, but '-1' is, of type str: use"):
+        next(LabeledFolds(3).split(np.zeros((18, 1)), y))
+    for _, test in LabeledFolds(3, unlabeled_label="-1").split(np.zeros((18, 1)), y):
+        assert set(y[test]) == {"cat", "dog"}
+
+
 def test_no_labeled_row_is_refused():
     with pytest.raises(ValueError, match=r"no labeled row: all 4 equal unlabeled_label='\?'; label some"):
         next(LabeledFolds(3, unlabeled_label="?").split(np.zeros((4, 1)), ["?"] * 4))

@@ -10,7 +10,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skrobust._net import NonFiniteLossError, OffSupportNet
-from skrobust._objective import CrossEntropy
+from skrobust._objective import CrossEntropy, Layout
 from skrobust.data import Rows
 
 
@@ -33,7 +33,7 @@ def test_history_has_the_mean_of_each_term_weighted_by_rows(rows):
         """Objective whose terms are the number of rows of the batch."""
 
         def __call__(self, forward, X, y, weight=None):
-            loss = forward(X, len(X)).sum() * 0 + len(X)
+            loss = forward(X, Layout(len(X))).sum() * 0 + len(X)
             return {"loss": loss, "terms": {"size": loss.detach(), "loss": loss}, "y_pred": None}
 
     net = make_net(objective=Constant(), batch_size=2)
@@ -85,7 +85,7 @@ def test_batch_norm_keeps_the_statistics_of_the_labeled_rows_alone(rows):
         """Objective that also evaluates rows far away from the data."""
 
         def __call__(self, forward, X, y, weight=None):
-            logits = forward(torch.cat([X, X + 1000]), len(X))
+            logits = forward(torch.cat([X, X + 1000]), Layout(len(X)))
             loss = nn.functional.cross_entropy(logits[: len(X)], y)
             return {"loss": loss, "terms": {"loss": loss}, "y_pred": logits}
 

@@ -28,8 +28,8 @@ class Passes:
     def __init__(self):
         self.calls = []
 
-    def __call__(self, points, n_labeled, n_points=0, n_anchors=0):
-        self.calls.append((points, n_labeled, n_points, n_anchors))
+    def __call__(self, points, layout):
+        self.calls.append((points, layout))
         return NETWORK(points)
 
 
@@ -63,9 +63,9 @@ def anchors_of(objective, X, weight=None):
 def test_plain_training_is_the_cross_entropy_of_the_labeled_rows(batch):
     passes, weight = Passes(), torch.linspace(0.1, 1.9, 10, dtype=torch.float64)
     step = CrossEntropy()(passes, *batch, weight)
-    ((points, n_labeled, *_),) = passes.calls
+    ((points, layout),) = passes.calls
     assert points is batch[0]
-    assert n_labeled == 10
+    assert layout == (10, 0, 0, 0)
     torch.testing.assert_close(step["loss"], cross_entropy(NETWORK(batch[0]), batch[1], weight))
     assert math.isnan(CrossEntropy().off_support_fraction(None, None, None))
 
@@ -88,8 +88,8 @@ def test_one_pass_serves_labeled_unlabeled_and_neighbors(batch, n_unlabeled, n_n
     passes, weight = Passes(), torch.ones(10, dtype=X.dtype) if weighted else None
     objective = objective_of(X, n_unlabeled=n_unlabeled, n_neighbors=n_neighbors, full_batch=full_batch)
     step = objective(passes, X, y, weight)
-    ((points, n_labeled, n_points, n_anchors),) = passes.calls
-    assert n_labeled == 10
+    ((points, (n_labeled, n_twins, n_points, n_anchors)),) = passes.calls
+    assert (n_labeled, n_twins) == (10, 0)
     assert len(points) == n_rows
     assert n_points == (1 + n_neighbors) * n_anchors
     anchors, neighbors = points[-n_points:].split([n_anchors, n_points - n_anchors])

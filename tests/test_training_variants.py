@@ -527,6 +527,22 @@ def test_augmentations_that_return_no_images(quick, digit_images, spoil, message
         quick(augmentation=Recorded(spoil)).fit(*digit_images)
 
 
+@pytest.mark.parametrize("augmentation", [lambda images: images, nn.Identity()], ids=["function", "module"])
+def test_augmentations_of_images_alone(quick, digit_images, augmentation):
+    with pytest.raises(ValueError, match=r"fails when it is called with images and a generator \(.*give a function of"):
+        quick(augmentation=augmentation).fit(*digit_images)
+
+
+def test_augmentations_may_work_in_place_and_in_another_type(quick, digit_images):
+    X, y = digit_images[0].astype(np.float32), digit_images[1]
+    kept = X.copy()
+    expected = quick(augmentation=Recorded(lambda images: images * 2)).fit(X, y).predict_proba(X)
+    for spoil in (lambda images: images.mul_(2), lambda images: images.double() * 2):
+        clf = quick(augmentation=Recorded(spoil)).fit(X, y)
+        np.testing.assert_array_equal(X, kept)
+        np.testing.assert_allclose(clf.predict_proba(X), expected, rtol=0, atol=1e-6)
+
+
 def test_a_list_of_transforms_is_a_chain_of_them(quick, digit_images):
     X, y = digit_images
     first, second = Recorded(lambda images: images + 1), Recorded(lambda images: images * 2)
@@ -596,14 +612,15 @@ def test_label_smoothing_and_mixup_make_answers_less_sure(digits):
 class Scattered:
     """Adversary that does not keep its promise."""
 
-    def __init__(self, rows):
+    def __init__(self, rows, loss=lambda loss: (loss, {})):
         self.rows = rows
+        self.spoil = loss
 
     def perturb(self, outputs, X, y, generator):
         return self.rows(X)
 
     def loss(self, logits, perturbed, y, weight):
-        return cross_entropy(logits, y, weight), {}
+        return self.spoil(cross_entropy(logits, y, weight))
 
 
 @pytest.mark.parametrize(
@@ -629,6 +646,14 @@ class Scattered:
         ({"noise_layer": 3}, "The 'noise_layer' parameter"),
         ({"adversary": Scattered(lambda X: X[:3])}, r"returned \(3, 4\) for rows of .*: its method perturb must"),
         ({"adversary": Scattered(lambda X: None)}, "adversary=.* returned NoneType for rows of shape"),
+        (
+            {"adversary": Scattered(lambda X: X.add_(1))},
+            "adversary=.* changed the rows that its method perturb was giv",
+        ),
+        ({"adversary": Scattered(lambda X: X, lambda loss: loss)}, "adversary=.* returned no loss with its terms: its"),
+        ({"adversary": Scattered(lambda X: X, lambda loss: (loss[None], {}))}, "must return a tensor of shape .. and"),
+        ({"adversary": Scattered(lambda X: X, lambda loss: (loss, {"term": 1.0}))}, "a dict of such tensors, the ter"),
+        ({"adversary": Scattered(lambda X: X, lambda loss: (loss, loss))}, "returned no loss with its terms"),
         ({"penalty": lambda anchors, logits, neighborhood: 3.0}, "penalty=.* returned 3.0: it must return a tensor"),
         ({"penalty": lambda anchors, logits, neighborhood: logits[0]}, r"returned a tensor of shape \(3,\): it must"),
     ],

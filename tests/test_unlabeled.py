@@ -2,8 +2,10 @@
 
 import math
 import pickle
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -13,6 +15,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KernelDensity
 
 from skrobust.data import Moments
+from skrobust.penalties import WorstDirection, resolve_neighbors
 from skrobust.unlabeled import (
     Extrapolation,
     FromGenerator,
@@ -149,6 +152,42 @@ def test_points_of_a_generator_that_sorts_them_fall_to_any_row():
     assert 0.4 < (points[:500] > 0).double().mean() < 0.6
 
 
+def test_a_mixture_takes_all_that_unlabeled_takes(quick, blobs):
+    X, y = blobs
+    wide = GaussianMixture(random_state=0).fit(3 * X)
+    given, resolved = Mixture(["gaussian", wide]), Mixture([Gaussian(), FromGenerator(wide)])
+    probabilities = [quick(unlabeled=mixture).fit(X, y).predict_proba(X) for mixture in (given, resolved)]
+    np.testing.assert_array_equal(*probabilities)
+
+
+@pytest.mark.parametrize("samplers", [[], "gaussian", None, Gaussian()], ids=str)
+def test_a_mixture_is_one_of_several(samplers):
+    with pytest.raises(ValueError, match=r"samplers=.* is no list of samplers: give one, such as \['gaussian', 'uni"):
+        Mixture(samplers)
+
+
+@pytest.mark.parametrize("wrong", ["gauss", None, Gaussian], ids=str)
+def test_a_mixture_is_one_of_samplers(wrong):
+    with pytest.raises(ValueError, match=r"samplers=.* is not a sampler: use one of \['extrapolation', .*'uniform'\]"):
+        Mixture(["gaussian", wrong])
+
+
+@pytest.mark.parametrize("kind", [np.array, np.ndarray.tolist, pd.DataFrame], ids=["array", "list", "frame"])
+def test_a_pool_takes_arrays(quick, blobs, kind):
+    X, y = blobs
+    rows, weight = 3 * X, np.arange(90.0)
+    given, tensors = Pool(kind(rows), weight), Pool(torch.from_numpy(rows), torch.from_numpy(weight))
+    probabilities = [quick(unlabeled=pool).fit(X.astype("f4"), y).predict_proba(X) for pool in (given, tensors)]
+    np.testing.assert_array_equal(*probabilities)
+    assert given.sample(torch.zeros(5, 4), None, 1.0, generator()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("enlarge", [-5, np.nan, np.inf, "a", None])
+def test_a_box_is_enlarged_by_a_number_that_is_not_negative(enlarge, X, support):
+    with pytest.raises(ValueError, match=rf"enlarge={enlarge!r} is out of range: use a number that is not negative"):
+        Uniform(enlarge).sample(X, support, 1.0, generator())
+
+
 def test_squared_norms_are_in_noise_units():
     displacement = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
     low = high = torch.zeros(2)
@@ -177,6 +216,27 @@ def test_sampler_objects_and_none_stay_as_they_are():
     sampler = Uniform(enlarge=2.0)
     assert resolve_sampler(sampler, parameter="unlabeled") is sampler
     assert resolve_sampler(None, parameter="unlabeled") is None
+
+
+@pytest.mark.parametrize("kind", [np.array, pd.DataFrame, torch.tensor], ids=["array", "frame", "tensor"])
+def test_rows_are_no_sampler(kind):
+    message = r"unlabeled is an array or frame of shape \(1, 2\), not a sampler: pass rows .* fit\(X, y, X_unlabeled="
+    with pytest.raises(ValueError, match=message):
+        resolve_sampler(kind([[1.0, 2.0]]), parameter="unlabeled")
+
+
+def test_names_from_an_array_are_names():
+    assert isinstance(resolve_sampler(np.array(["uniform"])[0], parameter="unlabeled"), Uniform)
+
+
+def test_none_is_a_sampler_only_where_it_may_be():
+    with pytest.raises(ValueError, match=r"neighbors=None is not a sampler: use one of \[.*'uniform', 'adversarial'\]"):
+        resolve_sampler(None, parameter="neighbors", also=("adversarial",))
+
+
+def test_neighbors_name_all_that_they_may_be():
+    with pytest.raises(ValueError, match=r"neighbors=<class .*WorstDirection'> is not a sampler: .*'adversarial'\]"):
+        resolve_neighbors(WorstDirection)
 
 
 @pytest.mark.parametrize("wrong", ["gauss", 5, Gaussian, object(), ["gaussian"]])
@@ -265,9 +325,18 @@ def test_arrays_tensors_lists_images_and_pairs_are_taken(points):
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        (lambda n: np.ones((n, 5)), r"returned shape \(7, 5\) where 7 points of 6 features were asked for: fit it"),
-        (lambda n: np.ones((n + 1, 6)), r"returned shape \(8, 6\)"),
-        (lambda n: np.float64(1.0), r"returned shape \(\)"),
+        (
+            lambda n: np.ones((n, 5)),
+            r"returned float64 of shape \(7, 5\) where 7 points of 6 features, real numbers, were asked for: fit it on",
+        ),
+        (lambda n: np.ones((n + 1, 6)), r"returned float64 of shape \(8, 6\)"),
+        (lambda n: np.float64(1.0), r"returned float64 of shape \(\)"),
+        (lambda n: (), r"returned float64 of shape \(0,\)"),
+        (lambda n: {"points": np.ones((n, 6))}, r"returned object of shape \(\)"),
+        (lambda n: np.ones((n, 6)).astype(object), r"returned object of shape \(7, 6\) where .* real numbers"),
+        (lambda n: np.full((n, 6), "a"), r"returned <U1 of shape \(7, 6\)"),
+        (lambda n: np.ones((n, 6), complex), r"returned complex128 of shape \(7, 6\)"),
+        (lambda n: [[1.0], [1.0, 2.0]], r"cannot draw points \(.*inhomogeneous.* its sample\(n\) must return n points"),
         (lambda n: np.full((n, 6), np.nan), r"returned points that are not finite: mend it or fit again"),
     ],
 )
@@ -289,13 +358,35 @@ def test_a_pool_has_a_positive_size(pool_size):
         FromGenerator(Witness(np.ones), pool_size=pool_size).prepared(torch.from_numpy, 2, 0)
 
 
-def test_clones_share_the_fitted_generator_and_have_parameters_of_their_own(X):
+def test_a_distribution_of_torch_is_no_generator():
+    normal = torch.distributions.Normal(torch.zeros(6), torch.ones(6))
+    with pytest.raises(
+        ValueError, match=r"generator=Normal\(.* cannot draw points .* its sample\(n\) must return n po"
+    ):
+        FromGenerator(normal, pool_size=7).prepared(torch.from_numpy, 6, 0)
+
+
+def test_clones_share_the_fitted_generator_and_have_a_pool_size_of_their_own(X):
     fitted = GaussianMixture(2, random_state=0).fit(X.numpy())
     sampler = FromGenerator(fitted, pool_size=20)
-    copy = clone(sampler).set_params(pool_size=30, generator__random_state=5)
+    copy = clone(sampler).set_params(pool_size=30)
     assert copy.prepared(torch.from_numpy, 4, 0).rows.shape == (30, 4)
-    assert copy.generator.means_ is fitted.means_
-    assert (fitted.random_state, sampler.pool_size) == (0, 20)
+    assert copy.generator is fitted
+    assert sampler.pool_size == 20
+
+
+def test_parameters_of_a_fitted_generator_are_out_of_reach(quick, X):
+    fitted = KernelDensity(bandwidth=0.5).fit(X.numpy())
+    clf = quick(unlabeled=FromGenerator(fitted))
+    params = clf.get_params()
+    assert (params["unlabeled__generator"], params["unlabeled__pool_size"]) == (fitted, 10_000)
+    assert not [name for name in params if name.startswith("unlabeled__generator__")]
+    message = r"generator__bandwidth=9.0 has no effect, since the generator is fitted already: fit another one, and"
+    with pytest.raises(ValueError, match=message):
+        clf.set_params(unlabeled__generator__bandwidth=9.0)
+    other = KernelDensity().fit(X.numpy())
+    assert clf.set_params(unlabeled__generator=other).unlabeled.generator is other
+    assert fitted.bandwidth == 0.5
 
 
 def test_a_grid_search_reaches_the_pool_of_a_fitted_generator(quick, blobs):
@@ -461,7 +552,7 @@ def test_fewer_than_two_rows_have_no_distances(X):
             function(X)
 
 
-@pytest.mark.parametrize("params", [{"max_rows": 1}, {"n_queries": 0}])
+@pytest.mark.parametrize("params", [{"max_rows": 1}, {"n_queries": 0}, {"max_rows": 10.5}, {"n_queries": "9"}], ids=str)
 def test_too_few_rows_to_look_at_are_refused(params, rng):
     for function in (off_support_scale, pairwise_distance_histogram):
         with pytest.raises(ValueError, match=r"max_rows=.* and n_queries=.* leave no distances: use at least 2 rows"):
@@ -553,6 +644,10 @@ def test_a_network_stays_as_it_is_while_its_layers_are_looked_at():
     [
         ({"units": "mm"}, r"units='mm' is unknown: use 'data_scale' or 'raw'"),
         ({"y": [0, 1]}, r"y has 2 labels, but X has 25 rows"),
+        (
+            {"y": ["a", *[None] * 24]},
+            r"y has labels that cannot be sorted \('<' not .* labels of one kind, none missing",
+        ),
         ({"layer": "0"}, r"estimator=None and layer='0' go together: give both, or neither"),
         ({"estimator": GaussianMixture(), "layer": "0"}, r"estimator=GaussianMixture\(\) has no network"),
     ],
@@ -579,10 +674,13 @@ def test_what_names_no_share_units_or_points_is_refused(params, message, rng):
         off_support_scale(noisy_grid(rng, 10), **params)
 
 
-@pytest.mark.parametrize("bins", [0, -1, 2.5, "a", None, True])
+WRONG_BINS = [0, -1, 2.5, "a", None, True, [3, 2, 1], [1], [0, np.nan], ["a", "b"], [[0, 1], [1, 2]]]
+
+
+@pytest.mark.parametrize("bins", WRONG_BINS, ids=str)
 def test_a_histogram_has_bins(bins, rng):
-    message = rf"bins={bins!r} must be a whole number of at least 1, or a sequence of edges"
-    with pytest.raises(ValueError, match=message):
+    message = f"bins={bins!r} must be a whole number of at least 1, or a sequence of edges that rise"
+    with pytest.raises(ValueError, match=re.escape(message)):
         pairwise_distance_histogram(noisy_grid(rng, 5), bins=bins)
 
 

@@ -323,6 +323,103 @@ def test_samplers_that_return_no_points(quick, parameter, spoil, message):
     assert_not_fitted(clf)
 
 
+class Drawn:
+    """Sampler of the user, in another type than that of the rows or in place."""
+
+    def __init__(self, draw):
+        self.draw = draw
+
+    def sample(self, X, support, radius, generator):
+        return self.draw(X, radius * support.unit * torch.randn(X.shape, generator=generator, dtype=X.dtype))
+
+
+@pytest.mark.parametrize("noise_layer", [None, "1"])
+@pytest.mark.parametrize("parameter", ["unlabeled", "neighbors"])
+def test_samplers_may_draw_in_another_type(quick, parameter, noise_layer):
+    rows, expected, double = (
+        X.astype(np.float32),
+        *(Drawn(draw) for draw in (lambda X, noise: X + noise, lambda X, noise: X.double() + noise)),
+    )
+    made = [
+        quick(noise_layer=noise_layer, **{parameter: it}).fit(rows, Y).predict_proba(rows) for it in (expected, double)
+    ]
+    np.testing.assert_allclose(*made, atol=1e-5)
+
+
+@pytest.mark.parametrize("noise_layer", [None, "1"])
+def test_samplers_that_change_the_rows_of_the_batch(quick, noise_layer):
+    clf, kept = quick(unlabeled=Drawn(lambda X, noise: X.add_(noise)), noise_layer=noise_layer), X.copy()
+    with pytest.raises(
+        ValueError, match=r"unlabeled=.* changed the rows that its method sample was given, .*X \+ noise"
+    ):
+        clf.fit(X, Y)
+    np.testing.assert_array_equal(X, kept)
+
+
+@pytest.mark.parametrize("noise_layer", [None, "1"])
+def test_samplers_that_are_wrong_from_some_call_on(quick, noise_layer):
+    clf = quick(noise_layer=noise_layer).partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(
+        ValueError, match=r"unlabeled=.* returned \(5, \d+\) for rows of shape .*: its method sample must"
+    ):
+        clf.set_params(unlabeled=Drawn(lambda X, noise: X[:5])).partial_fit(X, Y)
+
+
+class Log(nn.Module):
+    """Logarithms, also of what has none."""
+
+    def forward(self, X):
+        return X.log()
+
+
+class Codes(nn.Module):
+    """Embedding of codes that come as numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(5, 3)
+
+    def forward(self, X):
+        return self.embedding(X.long()).flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (lambda: nn.Sequential(Log(), nn.Linear(4, 3)), r"module Sequential returns NaN for rows of X: look where it"),
+        (lambda: nn.Linear(4, 3).requires_grad_(False), r"module Linear has no parameter to train: leave some with"),
+        (nn.Identity, r"module Identity has no parameter to train"),
+    ],
+    ids=["nan", "frozen", "none"],
+)
+def test_networks_that_cannot_learn(quick, network, message):
+    clf = quick(module=network)
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X, Y)
+    assert_not_fitted(clf)
+
+
+def test_codes_have_no_points_around_them(quick):
+    codes = np.random.default_rng(0).integers(5, size=(90, 4)).astype(np.float32)
+    y = (codes[:, 0] > 2).astype(int)
+
+    def network():
+        return nn.Sequential(Codes(), nn.Linear(12, 2))
+
+    message = "fails at points around the rows of X, which penalty='smoothness' asks about .IndexError: index out of"
+    with pytest.raises(ValueError, match=message):
+        quick(module=network).fit(codes, y)
+    for params in ({"smoothness": 0}, {"noise_layer": "0"}):
+        assert quick(module=network, max_epochs=60, lr=0.02, **params).fit(codes, y).score(codes, y) > 0.9
+
+
+def test_values_beyond_the_type(quick):
+    clf = quick(dtype="float32")
+    with pytest.raises(ValueError, match=r"X has values up to \d.*e\+39, more than torch.float32 holds: scale it"):
+        clf.fit(X * 1e39, Y)
+    assert_not_fitted(clf)
+
+
 def test_unlabeled_columns_in_another_order(quick):
     frame = pd.DataFrame(X, columns=list("abcd"))
     message = r"X_unlabeled has the columns \['d', .*'a'\], but X has \['a', .*'d'\]: give both the same columns in"

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from skrobust._points import check_shape
+from skrobust._points import made_of
 from skrobust.adversary._trainings import Averaged, resolve_adversary
 
 STRATEGIES = ("max", "random")
@@ -65,7 +65,7 @@ class MultiplePerturbations(Averaged):
         return (self._worst if self.strategy == "max" else self._drawn)(outputs, X.detach(), y, generator)
 
     def _members(self):
-        return [resolve_adversary(adversary) for adversary in self.adversaries]
+        return [resolve_adversary(adversary, parameter="adversaries") for adversary in self.adversaries]
 
     def _worst(self, outputs, X, y, generator):
         perturbed = [_perturbed(adversary, outputs, X, y, generator) for adversary in self._members()]
@@ -85,6 +85,10 @@ class MultiplePerturbations(Averaged):
 
 
 def _perturbed(adversary, outputs, X, y, generator):
-    perturbed = adversary.perturb(outputs, X, y, generator)
-    check_shape(perturbed, X, adversary, parameter="adversaries", method="perturb")
-    return perturbed.to(X.dtype)
+    return made_of(
+        X,
+        lambda rows: adversary.perturb(outputs, rows, y, generator),
+        adversary,
+        parameter="adversaries",
+        method="perturb",
+    )

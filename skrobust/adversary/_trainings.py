@@ -356,12 +356,14 @@ def _bounds(clip_values, X):
 ADVERSARIES = {"fgsm": FGSM, "n_fgsm": NFGSM, "pgd": PGD, "trades": TRADES}
 
 
-def resolve_adversary(adversary):
+def resolve_adversary(adversary, *, parameter="adversary"):
     """Return the adversary that the parameter ``adversary`` of the estimator names.
 
     Parameters
     ----------
     adversary : {"fgsm", "n_fgsm", "pgd", "trades"}, adversary object or None
+    parameter : str, default="adversary"
+        By which the user gave it, for the message.
 
     Returns
     -------
@@ -384,6 +386,6 @@ def resolve_adversary(adversary):
     if adversary is None or (has_methods and not isinstance(adversary, type)):
         return adversary
     raise ValueError(
-        f"adversary={adversary!r} is not an adversary: use one of {sorted(ADVERSARIES)}, None, or an object with "
+        f"{parameter}={adversary!r} is not an adversary: use one of {sorted(ADVERSARIES)}, None, or an object with "
         "methods perturb(outputs, X, y, generator) and loss(logits, perturbed, y, weight)."
     )

@@ -157,7 +157,7 @@ def check_logits(network, rows, n_classes):
     Raises
     ------
     ValueError
-        If the network fails on the rows, changes them, returns another shape or further outputs, or returns
+        If the network fails on the rows, changes them, returns another shape, NaN or further outputs, or returns
         probabilities.
 
     Examples
@@ -168,11 +168,25 @@ def check_logits(network, rows, n_classes):
     """
     outputs = _outputs(network, rows)
     _check_shape(network, outputs, (len(rows), n_classes))
+    if outputs.isnan().any():
+        raise ValueError(
+            f"module {type(network).__name__} returns NaN for rows of X: look where it takes a logarithm, a root or a "
+            "quotient."
+        )
     _check_training(network, rows, n_classes)
     if _are_probabilities(outputs):
         raise ValueError(
             f"module {type(network).__name__} returns probabilities (its outputs lie in [0, 1] and add up to 1): "
             "remove the softmax at its end, so that it returns logits."
+        )
+
+
+def check_trainable(network):
+    """Raise a ValueError if a network has no parameter to train."""
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ValueError(
+            f"module {type(network).__name__} has no parameter to train: leave some with requires_grad=True, those of "
+            "its last layer, say."
         )
 
 

@@ -13,22 +13,19 @@ FORWARDS = tuple(layer.forward for layer in LAYERS)
 
 
 class Copies:
-    """Which rows of the next pass are compared: from `first` on, `n` rows, then as many for each neighbor of theirs.
+    """Which rows of the next pass are compared: the first `n_twins` with as many behind them, and groups of `n`.
 
-    `n_rows` is the number of all rows of the pass. None means that no rows are compared. `n_processes` is how many
-    processes share a pass; within one, `part` is the slice of its rows that this process has.
+    From `first` on, `n` rows are compared with as many for each neighbor of theirs, up to the end. `n_rows` is the
+    number of all rows of the pass, of which 0 are compared at first. `n_processes` is how many processes share a pass;
+    within one, `part` is the slice of its rows that this process has.
     """
 
     first = n = n_rows = part = None
-    n_processes, in_step = 1, contextlib.nullcontext
+    n_twins, n_processes, in_step = 0, 1, contextlib.nullcontext
 
-    def set(self, first, n, n_rows):
+    def set(self, n_rows, first=None, n=None, n_twins=0):
         """Say how the rows of the next pass are laid out."""
-        self.first, self.n, self.n_rows = first, n, n_rows
-
-    def forget(self):
-        """Have no rows compared in the next pass."""
-        self.set(None, None, None)
+        self.n_rows, self.first, self.n, self.n_twins = n_rows, first, n, n_twins
 
     @contextlib.contextmanager
     def shared_out(self, part, n_rows, in_step):
@@ -42,7 +39,7 @@ class Copies:
             Returns a context in which all processes draw the same numbers.
         """
         if n_rows != self.n_rows:
-            self.set(None, None, n_rows)
+            self.set(n_rows)
         self.part, self.in_step = part, in_step
         try:
             yield
@@ -54,7 +51,7 @@ class Copies:
         """Number of rows of which layers are to draw masks by :meth:`masks`; None if they draw them by themselves."""
         if self.part is not None:
             return self.part.stop - self.part.start
-        return None if self.n is None else self.n_rows
+        return self.n_rows if self.n or self.n_twins else None
 
     def masks(self, drop, X):
         """Return the masks of the rows X, the same for all that are compared."""
@@ -62,6 +59,8 @@ class Copies:
         rows = X[:n_drawn] if self.part is None else _rows_like(X, n_drawn)
         with self.in_step():
             masks = drop(torch.ones_like(rows))
+        if self.n_twins:
+            masks = torch.cat([masks[: self.n_twins], masks[: self.n_twins], masks[2 * self.n_twins :]])
         if self.n is not None:
             n_copies = (self.n_rows - self.first) // self.n - 1
             masks = torch.cat([masks, *[masks[self.first :]] * n_copies])
@@ -91,7 +90,7 @@ def shared_dropout(network):
     >>> from skrobust.modules import shared_dropout
     >>> layer = torch.nn.Dropout(0.5)
     >>> with shared_dropout(layer) as copies:
-    ...     copies.set(first=1, n=2, n_rows=7)
+    ...     copies.set(7, first=1, n=2)
     ...     kept = layer(torch.ones(7, 100))
     >>> bool((kept[1:3] == kept[3:5]).all()), bool((kept[1:3] == kept[5:7]).all()), bool((kept[1] == kept[2]).all())
     (True, True, False)

@@ -7,9 +7,10 @@ import math
 import torch
 from sklearn.base import BaseEstimator
 
+from skrobust._points import made_of
 from skrobust.adversary import Ball, worst_directions
 from skrobust.adversary._checks import check_count
-from skrobust.unlabeled import SAMPLERS, Support, resolve_sampler
+from skrobust.unlabeled import Support, resolve_sampler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Neighborhood:
     n_neighbors : int
         Neighbors of each anchor.
     radius : float
-        Root mean squared distance of a neighbor from its anchor, in units of the data scale D.
+        Root mean squared distance of a neighbor from its anchor, in units of the data scale D, as far as the sampler
+        goes by it.
     support : Support
     generator : torch.Generator
     evaluating : callable, default=None
@@ -51,7 +53,12 @@ class Neighborhood:
 
     def sample(self, anchors):
         """Return n_neighbors points for each anchor, one full set of anchors behind the other."""
-        return self.sampler.sample(self.repeated(anchors), self.support, self.radius, self.generator)
+        return made_of(
+            self.repeated(anchors),
+            lambda rows: self.sampler.sample(rows, self.support, self.radius, self.generator),
+            self.sampler,
+            parameter="neighbors",
+        )
 
     def scale(self, radius):
         """Return the length of a displacement of that radius in the units of the anchors, of each feature or of all."""
@@ -130,9 +137,4 @@ def resolve_neighbors(neighbors):
     if isinstance(neighbors, WorstDirection):
         check_count("n_steps", neighbors.n_steps)
         return neighbors, WorstNeighborhood
-    if isinstance(neighbors, str) and neighbors not in SAMPLERS:
-        raise ValueError(
-            f"neighbors={neighbors!r} is not a sampler: use one of {sorted([*SAMPLERS, 'adversarial'])}, or an object "
-            "with a method sample(X, support, radius, generator)."
-        )
-    return resolve_sampler(neighbors, parameter="neighbors"), Neighborhood
+    return resolve_sampler(neighbors, parameter="neighbors", also=("adversarial",)), Neighborhood

@@ -20,9 +20,10 @@ It returns the sampler that this fit is to use: `tensor` is a function that brin
 
 from skrobust.unlabeled._distances import layer_activations, pairwise_distance_histogram
 from skrobust.unlabeled._generator import FromGenerator
+from skrobust.unlabeled._mixture import Mixture
 from skrobust.unlabeled._resolve import SAMPLERS as SAMPLERS
 from skrobust.unlabeled._resolve import resolve_sampler
-from skrobust.unlabeled._samplers import Extrapolation, Gaussian, Mixture, Pool, Uniform, prepared_sampler
+from skrobust.unlabeled._samplers import Extrapolation, Gaussian, Pool, Uniform, prepared_sampler
 from skrobust.unlabeled._scale import off_support_fraction, off_support_scale
 from skrobust.unlabeled._support import Support
 

@@ -28,13 +28,14 @@ def random_rows(X, max_rows, n_queries, rng):
     Raises
     ------
     ValueError
-        If X has fewer than two dimensions or two rows, or fewer are asked for.
+        If X has fewer than two dimensions or two rows, or fewer are asked for, or no whole numbers of them.
     """
     if X.ndim < 2 or len(X) < 2:
         raise ValueError(f"X of shape {X.shape} has no pairs of rows: give an array of at least two rows.")
-    if max_rows < 2 or n_queries < 1:
+    if not all(isinstance(n, Integral) for n in (max_rows, n_queries)) or max_rows < 2 or n_queries < 1:
         raise ValueError(
-            f"max_rows={max_rows!r} and n_queries={n_queries!r} leave no distances: use at least 2 rows and 1 query."
+            f"max_rows={max_rows!r} and n_queries={n_queries!r} leave no distances: use at least 2 rows and 1 query, "
+            "whole numbers."
         )
     return rng.permutation(len(X))[:max_rows]
 
@@ -184,8 +185,7 @@ def pairwise_distance_histogram(
     """
     if units not in ("data_scale", "raw"):
         raise ValueError(f"units={units!r} is unknown: use 'data_scale' or 'raw'.")
-    if not np.ndim(bins) and not (isinstance(bins, Integral) and not isinstance(bins, bool) and bins >= 1):
-        raise ValueError(f"bins={bins!r} must be a whole number of at least 1, or a sequence of edges.")
+    _check_bins(bins)
     X = np.asarray(X)
     chosen = random_rows(X, max_rows, n_queries, np.random.default_rng(random_state))
     codes = None if y is None else _codes(y, X)[chosen]
@@ -199,10 +199,26 @@ def pairwise_distance_histogram(
     return {kind: np.histogram(part, edges)[0] for kind, part in values.items()}, edges
 
 
+def _check_bins(bins):
+    """Check that bins are a number of them, or edges that rise."""
+    edges = np.asarray(bins)
+    if edges.ndim:
+        is_right = edges.ndim == 1 and len(edges) > 1 and edges.dtype.kind in "iuf" and (edges[1:] > edges[:-1]).all()
+    else:
+        is_right = isinstance(bins, Integral) and not isinstance(bins, bool) and bins >= 1
+    if not is_right:
+        raise ValueError(f"bins={bins!r} must be a whole number of at least 1, or a sequence of edges that rise.")
+
+
 def _codes(y, X):
     if len(y) != len(X):
         raise ValueError(f"y has {len(y)} labels, but X has {len(X)} rows: give one label for each row.")
-    return torch.from_numpy(np.unique(np.asarray(y), return_inverse=True)[1])
+    try:
+        return torch.from_numpy(np.unique(np.asarray(y), return_inverse=True)[1])
+    except TypeError as error:
+        raise ValueError(
+            f"y has labels that cannot be sorted ({error}): give labels of one kind, none missing."
+        ) from error
 
 
 def _distances_by_kind(rows, codes, n_queries):

@@ -23,7 +23,8 @@ class FromGenerator(BaseEstimator):
         Fitted, such as a GaussianMixture or KernelDensity on other rows of the same features. ``sample`` returns an
         array or tensor of n points, or a tuple that begins with it. It is seeded anew for each fit if it takes
         ``random_state`` or has it as a parameter; otherwise it decides for itself. It stays as it is, and fitted:
-        copies of this sampler, as GridSearchCV makes them, share it.
+        copies of this sampler, as GridSearchCV makes them, share it. Its own parameters are none of this sampler,
+        since they would have no effect before another fit.
     pool_size : int, default=10000
         Points to draw for a fit.
 
@@ -45,8 +46,46 @@ class FromGenerator(BaseEstimator):
         self.pool_size = pool_size
 
     def __sklearn_clone__(self):
-        # A clone of a generator would not be fitted. A shallow copy keeps parameters that are set later apart.
-        return type(self)(copy.copy(self.generator), self.pool_size)
+        return type(self)(self.generator, self.pool_size)  # a clone of the generator would not be fitted
+
+    def get_params(self, deep=True):
+        """Return the parameters, without those of the generator.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Has no effect.
+
+        Returns
+        -------
+        params : dict
+        """
+        return super().get_params(deep=False)
+
+    def set_params(self, **params):
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : dict
+            `generator` and `pool_size`.
+
+        Returns
+        -------
+        self : FromGenerator
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the generator is among them.
+        """
+        own = [name for name in params if name.startswith("generator__")]
+        if own:
+            raise ValueError(
+                f"{own[0]}={params[own[0]]!r} has no effect, since the generator is fitted already: fit another one, "
+                "and give it as a whole, as unlabeled=FromGenerator(other)."
+            )
+        return super().set_params(**params)
 
     def prepared(self, tensor, n_features, seed):
         """Return a :class:`Pool` of points for one fit.
@@ -84,22 +123,27 @@ class FromGenerator(BaseEstimator):
     def _drawn(self, n, n_features, seed):
         """Return n points that have been checked: ndarray of shape (n, n_features)."""
         try:
-            drawn = _seeded_sample(self.generator.sample, seed)(n)
-        except (AttributeError, ValueError) as error:  # scikit-learn's NotFittedError is both
+            points = _first_array(_seeded_sample(self.generator.sample, seed)(n))
+        except (AttributeError, TypeError, ValueError) as error:  # scikit-learn's NotFittedError is two of them
             raise ValueError(
                 f"generator={self.generator!r} cannot draw points ({str(error).strip().rstrip('.')}): fit it first, "
-                "and give it as FromGenerator(generator), which stays fitted where scikit-learn clones estimators."
+                "and give it as FromGenerator(generator), which stays fitted where scikit-learn clones estimators; its "
+                "sample(n) must return n points."
             ) from error
-        points = drawn[0] if isinstance(drawn, tuple) else drawn
-        points = points.numpy(force=True) if isinstance(points, torch.Tensor) else np.asarray(points)
-        if points.shape[:1] != (n,) or points.size != n * n_features:
+        if points.dtype.kind not in "biuf" or points.shape[:1] != (n,) or points.size != n * n_features:
             raise ValueError(
-                f"generator={self.generator!r} returned shape {points.shape} where {n} points of {n_features} features "
-                "were asked for: fit it on rows like those of X."
+                f"generator={self.generator!r} returned {points.dtype} of shape {points.shape} where {n} points of "
+                f"{n_features} features, real numbers, were asked for: fit it on rows like those of X."
             )
         if not np.isfinite(points).all():
             raise ValueError(f"generator={self.generator!r} returned points that are not finite: mend it or fit again.")
         return np.ascontiguousarray(points.reshape(n, n_features))
+
+
+def _first_array(drawn):
+    """Return what a generator drew as an array; of a tuple, what it begins with."""
+    points = drawn[0] if isinstance(drawn, tuple) and drawn else drawn
+    return points.numpy(force=True) if isinstance(points, torch.Tensor) else np.asarray(points)
 
 
 def _seeded_sample(sample, seed):

@@ -1,12 +1,14 @@
 """From a parameter of the estimator to a sampler."""
 
+import numpy as np
+
 from skrobust.unlabeled._generator import FromGenerator, signature_of
 from skrobust.unlabeled._samplers import Extrapolation, Gaussian, Uniform
 
 SAMPLERS = {"gaussian": Gaussian, "uniform": Uniform, "extrapolation": Extrapolation}
 
 
-def resolve_sampler(sampler, *, parameter):
+def resolve_sampler(sampler, *, parameter, also=(None,)):
     """Return the sampler that a parameter of the estimator names.
 
     Parameters
@@ -16,6 +18,8 @@ def resolve_sampler(sampler, *, parameter):
         arguments of a sampler; it becomes a :class:`FromGenerator`.
     parameter : str
         Name of the parameter, for the error message.
+    also : tuple, default=(None,)
+        What else the parameter takes; None, if it is among them, is returned as it is.
 
     Returns
     -------
@@ -24,7 +28,7 @@ def resolve_sampler(sampler, *, parameter):
     Raises
     ------
     ValueError
-        If the name is unknown or the object has no method ``sample``.
+        If the name is unknown, the object has no method ``sample``, or these are rows.
 
     Examples
     --------
@@ -32,14 +36,19 @@ def resolve_sampler(sampler, *, parameter):
     >>> resolve_sampler("uniform", parameter="unlabeled")
     Uniform()
     """
-    if sampler is None:
+    if sampler is None and None in also:
         return sampler
+    if hasattr(sampler, "__array__") and np.ndim(sampler):  # a frame too, whose method sample draws rows
+        raise ValueError(
+            f"{parameter} is an array or frame of shape {tuple(np.shape(sampler))}, not a sampler: pass rows without "
+            "labels as fit(X, y, X_unlabeled=...)."
+        )
     if callable(getattr(sampler, "sample", None)) and not isinstance(sampler, type):
         return FromGenerator(sampler) if _takes_a_number_alone(sampler.sample) else sampler
     if isinstance(sampler, str) and sampler in SAMPLERS:
         return SAMPLERS[sampler]()
     raise ValueError(
-        f"{parameter}={sampler!r} is not a sampler: use one of {sorted(SAMPLERS)}, None, a fitted generator with a "
+        f"{parameter}={sampler!r} is not a sampler: use one of {[*sorted(SAMPLERS), *also]}, a fitted generator with a "
         "method sample(n), or an object with a method sample(X, support, radius, generator)."
     )
 

@@ -1,8 +1,10 @@
-"""Noise around rows, a box, beyond pairs of rows, given rows, and mixtures of these."""
+"""Noise around rows, a box, beyond pairs of rows, and given rows."""
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
+from skrobust.adversary._checks import check_number
 from skrobust.data import widest_float
 
 
@@ -31,7 +33,7 @@ class Uniform(BaseEstimator):
     Parameters
     ----------
     enlarge : float, default=1.0
-        Factor of the enlargement; 0 keeps to the box itself.
+        Factor of the enlargement, not negative; 0 keeps to the box itself.
 
     Examples
     --------
@@ -47,7 +49,14 @@ class Uniform(BaseEstimator):
         self.enlarge = enlarge
 
     def sample(self, X, support, radius, generator):
-        """Return one point for each row of X (see the head of this module)."""
+        """Return one point for each row of X (see the head of this module).
+
+        Raises
+        ------
+        ValueError
+            If `enlarge` is negative or no finite number.
+        """
+        check_number("enlarge", self.enlarge)
         margin = self.enlarge * radius * support.unit
         share = torch.rand(X.shape, generator=generator, device=X.device, dtype=X.dtype)
         return torch.lerp(support.low - margin, support.high + margin, share)
@@ -81,10 +90,10 @@ class Pool:
 
     Parameters
     ----------
-    rows : Tensor of shape (n_rows, n_features)
-        On the training device, or in main memory if there are too many for that.
-    weight : Tensor of shape (n_rows,), default=None
-        Probabilities of the rows, up to a factor, on the training device; None means equal ones.
+    rows : Tensor or array-like of shape (n_rows, n_features)
+        A tensor is taken as it is: on the training device, or in main memory if there are too many for that.
+    weight : Tensor or array-like of shape (n_rows,), default=None
+        Probabilities of the rows, up to a factor; None means equal ones.
 
     Examples
     --------
@@ -96,63 +105,27 @@ class Pool:
     """
 
     def __init__(self, rows, weight=None):
-        self.rows = rows
-        self.edges = None if weight is None else weight.to(widest_float(weight.device)).cumsum(0)
+        self.rows = _as_tensor(rows)
+        self.edges = None if weight is None else _cumulated(_as_tensor(weight))
 
     def sample(self, X, support, radius, generator):
         """Return one row of the pool for each row of X; radius has no effect."""
         if self.edges is None:
             index = torch.randint(len(self.rows), (len(X),), generator=generator, device=X.device)
         else:
-            share = torch.rand(len(X), generator=generator, device=X.device, dtype=self.edges.dtype)
-            index = torch.searchsorted(self.edges, share * self.edges[-1], right=True).clamp_max(len(self.rows) - 1)
-        return self.rows[index.to(self.rows.device)].to(X.device)
+            edges = self.edges.to(X.device)
+            share = torch.rand(len(X), generator=generator, device=X.device, dtype=edges.dtype)
+            index = torch.searchsorted(edges, share * edges[-1], right=True).clamp_max(len(self.rows) - 1)
+        return self.rows[index.to(self.rows.device)].to(X)
 
 
-class Mixture:
-    """Take points from several samplers in equal shares, each for rows that are chosen at random.
+def _as_tensor(values):
+    # numpy copies what nobody may write to, which torch cannot express.
+    return values if isinstance(values, torch.Tensor) else torch.from_numpy(np.array(values, dtype=np.float64))
 
-    Where the rows cannot be shared out evenly, chance decides which samplers make fewer points.
 
-    Parameters
-    ----------
-    samplers : list of samplers
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skrobust.unlabeled import Mixture, Pool
-    >>> mixture = Mixture([Pool(torch.tensor([[1.0]])), Pool(torch.tensor([[2.0]]))])
-    >>> mixture.sample(torch.zeros(4, 1), None, 1.0, torch.Generator()).flatten().sort().values
-    tensor([1., 1., 2., 2.])
-    """
-
-    def __init__(self, samplers):
-        self.samplers = samplers
-
-    def prepared(self, tensor, n_features, seed):
-        """Return the mixture for one fit, each sampler prepared with a seed of its own."""
-        seeds = range(seed, seed + len(self.samplers))
-        parts = zip(self.samplers, seeds, strict=True)
-        return Mixture([prepared_sampler(sampler, tensor, n_features, own % 2**32) for sampler, own in parts])
-
-    def sample(self, X, support, radius, generator):
-        """Return one point for each row of X, from a sampler that is drawn for it."""
-        places = self._places(len(X), generator, X.device)
-        sources = X.repeat(len(self.samplers), 1)[: len(X) + -len(X) % len(self.samplers)]
-        sources[places] = X
-        shares = zip(self.samplers, sources.chunk(len(self.samplers)), strict=True)
-        return torch.cat([sampler.sample(share, support, radius, generator) for sampler, share in shares])[places]
-
-    def _places(self, n, generator, device):
-        """Return a place for each of n rows: the first share of the places is the first sampler's, and so on.
-
-        All samplers have as many places, of which those that are left over lie together somewhere: counting rows
-        instead would make a GPU wait.
-        """
-        n_places = n + -n % len(self.samplers)
-        first = torch.randint(n_places, (1,), generator=generator, device=device)
-        return (torch.randperm(n, generator=generator, device=device) + first) % n_places
+def _cumulated(weight):
+    return weight.to(widest_float(weight.device)).cumsum(0)
 
 
 def prepared_sampler(sampler, tensor, n_features, seed):

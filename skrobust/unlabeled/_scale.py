@@ -40,6 +40,11 @@ def off_support_fraction(rows, points, *, quantile=0.99, n_queries=256):
     fraction : float
         Between 0 and 1; NaN if there are fewer than two rows or no points.
 
+    Raises
+    ------
+    ValueError
+        If `quantile` does not lie between 0 and 1.
+
     Examples
     --------
     >>> import torch
@@ -48,6 +53,7 @@ def off_support_fraction(rows, points, *, quantile=0.99, n_queries=256):
     >>> off_support_fraction(rows, torch.tensor([[0.3], [7.0]]))
     0.5
     """
+    check_number("quantile", quantile, largest=1)
     if len(rows) < 2 or not len(points):
         return math.nan
     precise = widest_float(rows.device)
