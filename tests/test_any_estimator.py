@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
@@ -50,9 +50,17 @@ from sklearn.tree import DecisionTreeClassifier
 from skorch import NeuralNetClassifier
 
 from skrobust import OffSupportRobustClassifier, ThreatModel
+from skrobust.attacks import find_adversarial
 from skrobust.attacks._assess import assess
 from skrobust.attacks._plan import check_attack, plan_for
-from skrobust.metrics import make_robustness_scorer, make_robustness_scorers, robust_accuracy_score
+from skrobust.metrics import (
+    boundary_distance,
+    local_lipschitz,
+    make_robustness_scorer,
+    make_robustness_scorers,
+    off_support_confidence,
+    robust_accuracy_score,
+)
 from skrobust.torchify import decode_frame, encode_frame, to_torch
 
 # Rows that are attacked, and random points from which gradients are followed.
@@ -411,3 +419,117 @@ def test_there_are_many_cases_of_every_route():
     routes = [route for *_, route in CASES.values()]
     assert len(routes) >= 30
     assert [routes.count(route) >= least for route, least in ((WHITE, 20), (BRIDGE, 1), (BLACK, 10))] == [True] * 3
+
+
+# ---- columns of booleans ----
+
+KINDS_OF_BOOLEANS = {"int": int, "bool": bool, "nullable": "boolean", "object": object}
+
+
+class Picky(ClassifierMixin, BaseEstimator):
+    """Says whether one owns or is old, if columns are of the kinds of the fit; there is no torch module of it."""
+
+    def fit(self, X, y):
+        self.classes_, self.kinds_ = np.unique(y), list(X.dtypes)
+        return self
+
+    def predict(self, X):
+        is_boolean = [kind.kind == "b" for kind in self.kinds_]
+        assert list(X.dtypes[is_boolean]) == [kind for kind in self.kinds_ if kind.kind == "b"]
+        assert X.isin([0, 1]).iloc[:, 1:].all(axis=None)
+        return (X["own"].astype(bool) | (X["age"] > 1.5)).astype(int).to_numpy()
+
+
+@functools.cache
+def homes(kind):
+    """Return rows of an age and three one-hot columns, of which the first and the age decide, and the classes."""
+    rng = np.random.default_rng(0)
+    home = rng.integers(0, 3, 60)
+    columns = pd.DataFrame(np.eye(3)[home] > 0, columns=["own", "rent", "other"]).astype(KINDS_OF_BOOLEANS[kind])
+    X = pd.concat([pd.Series(rng.normal(size=60), name="age"), columns], axis=1)
+    return X, ((home == 0) | (X["age"] > 1.5)).astype(int).to_numpy()
+
+
+@pytest.mark.parametrize(
+    ("kind", "attack"), [*((kind, "pgd") for kind in KINDS_OF_BOOLEANS), ("bool", "worst_case"), ("nullable", "square")]
+)
+def test_booleans_are_attacked_like_zeros_and_ones(kind, attack):
+    X, y = homes(kind)
+    clf = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    group = ThreatModel([0, 1, 1, 1], one_hot_groups=[["own", "rent", "other"]])
+    result = find_adversarial(clf, X, y, attack, threat_model=group)
+    expected = find_adversarial(clf, *homes("int"), attack, threat_model=group)
+    assert result.success.mean() > 0.5
+    np.testing.assert_array_equal(result.success, expected.success)
+    assert list(result.X_adv.dtypes)[1:] == ([np.dtype(float)] * 3 if kind == "int" else list(X.dtypes)[1:])
+    assert (result.X_adv.iloc[:, 1:].sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("eps", [0.9, 1.0])
+@pytest.mark.parametrize("kind", ["bool", "nullable"])
+def test_a_scalar_eps_flips_booleans_from_1_on(kind, eps):
+    X, y = homes(kind)
+    clf = DecisionTreeClassifier(max_depth=2).fit(X, y)
+    result = find_adversarial(clf, X, y, threat_model=ThreatModel(eps, immutable=["age"]))
+    assert result.success.any() == (eps >= 1)
+
+
+@pytest.mark.parametrize("kind", ["bool", "nullable"])
+@pytest.mark.parametrize("attack", ["worst_case", "noise", "transfer", "nearest_other"])
+def test_no_attack_asks_about_anything_but_booleans(kind, attack):
+    X, y = homes(kind)
+    assert robust_accuracy_score(Picky().fit(X, y), X, y, eps=1.0, attack=attack) < 1
+
+
+def test_metrics_of_continuous_noise_leave_booleans_as_they_are():
+    X, y = homes("bool")
+    clf = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    asked = []
+
+    class Noted(Picky):
+        def predict(self, X):
+            asked.append(X)
+            return super().predict(X)
+
+        def predict_proba(self, X):
+            return np.eye(2)[self.predict(X)]
+
+    noted = Noted().fit(X, y)
+    for directions in ("random", "other_class"):
+        boundary_distance(noted, X, y, directions=directions, n_directions=2, max_distance=3.0)
+    off_support_confidence(noted, X)
+    originals = set(map(tuple, X.iloc[:, 1:].to_numpy().tolist()))
+    assert {tuple(row) for part in asked for row in part.iloc[:, 1:].to_numpy().tolist()} <= originals
+    assert (local_lipschitz(clf, X, eps=1.0, per_sample=True, max_iter=3) > 0).all()
+
+
+def test_text_is_not_to_change_but_may_be_there():
+    X, y = homes("bool")
+    X = X.assign(word=np.where(y, "yes", "no"))
+    columns = ColumnTransformer([("words", OneHotEncoder(), ["word"])], remainder="passthrough")
+    clf = make_pipeline(columns, LogisticRegression()).fit(X, y)
+    assert robust_accuracy_score(clf, X, y, attack="pgd", threat_model=ThreatModel(0.1)) == 1
+    for settings in ({"integer": ["word"]}, {"direction": {"word": "up"}}):
+        with pytest.raises(ValueError, match=r"names feature 'word', which stays as it is, as it holds text"):
+            robust_accuracy_score(clf, X, y, threat_model=ThreatModel(0.1, **settings))
+
+
+# ---- rows that an estimator refuses ----
+
+
+@pytest.mark.parametrize("attack", ["pgd", "transfer"])
+def test_rows_that_an_estimator_refuses_are_explained(attack):
+    X, y = load_iris(return_X_y=True)
+    clf = make_pipeline(PowerTransformer(method="box-cox"), LogisticRegression()).fit(X, y)
+    remedy = r"or give bounds; .* by outlier_label .* It says: The Box-Cox transformation can only be applied"
+    with pytest.raises(ValueError, match=remedy):
+        robust_accuracy_score(clf, X[::6], y[::6], eps=0.4, attack=attack)
+    bounded = ThreatModel(0.4, bounds=(0.05, np.inf))
+    assert 0 < robust_accuracy_score(clf, X[::6], y[::6], threat_model=bounded, attack=attack) < 1
+
+
+def test_several_labels_per_row_are_refused_with_the_remedy():
+    X = np.random.default_rng(0).uniform(-1, 1, size=(20, 2))
+    y = (X > 0).astype(int)
+    with pytest.raises(ValueError, match=r"y should be a 1d array, .* fit one classifier per output"):
+        robust_accuracy_score(KNeighborsClassifier().fit(X, y), X, y, eps=0.1)

@@ -3,14 +3,20 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from sklearn.datasets import load_digits
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.feature_selection import VarianceThreshold
+from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import fbeta_score, make_scorer
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer
+from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils.metaestimators import available_if
 
 from skrobust import ThreatModel
 from skrobust.attacks._budget import Budget
@@ -289,3 +295,89 @@ def test_nothing_to_attack(network, digits, attack):
     immutable = pursuit_of(network, *digits[2:], ThreatModel(0.1, immutable=range(64)))
     attacked(attack, immutable)
     assert set(immutable.distance) <= {0.0, np.inf}
+
+
+# ---- scores that are not what the answers follow ----
+
+
+class Misleading(ClassifierMixin, BaseEstimator):
+    """A classifier whose decision_function is that of other answers; whose probabilities are right, if it has any."""
+
+    def __init__(self, clf, has_probabilities):
+        self.clf, self.has_probabilities = clf, has_probabilities
+        self.classes_ = clf.classes_
+
+    def predict(self, X):
+        return self.clf.predict(X)
+
+    def decision_function(self, X):
+        return self.clf.decision_function(X)[:, ::-1]
+
+    @available_if(lambda self: self.has_probabilities)
+    def predict_proba(self, X):
+        return self.clf.predict_proba(X)
+
+
+def assert_margins_tell_answers(original, n=2000):
+    rng = np.random.default_rng(0)
+    low, high = original.rows.min(axis=0), original.rows.max(axis=0)
+    rows = rng.uniform(low, high, size=(n, len(low))).astype(original.rows.dtype)
+    codes = rng.integers(len(original.classes), size=n)
+    is_other = original.codes(original.predict(rows)) != codes
+    assert 0.05 < is_other.mean() < 0.95
+    np.testing.assert_array_equal(original.margins(rows, codes) > 0, is_other)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+def test_scores_of_pairs_of_classes_become_scores_of_classes(digits, n_classes):
+    X, y = (part[digits[1] < n_classes] for part in digits[:2])
+    one, other = (
+        pursuit_of(SVC(decision_function_shape=shape).fit(X, y), X[:60], y[:60], ThreatModel(0.2, bounds=(0, 1)))
+        for shape in ("ovr", "ovo")
+    )
+    codes = np.zeros(60, dtype=int)
+    np.testing.assert_allclose(*(pursuit.original.margins(X[:60], codes) for pursuit in (one, other)))
+    np.testing.assert_array_equal(*(attacked(square, pursuit, max_queries=50).distance for pursuit in (one, other)))
+
+
+@pytest.mark.parametrize("has_probabilities", [True, False])
+def test_scores_that_disagree_with_the_answers_are_not_used(has_probabilities):
+    X, y = load_iris(return_X_y=True)
+    original = Original(Misleading(LogisticRegression(max_iter=500).fit(X, y), has_probabilities), X, y)
+    assert original.has_scores == has_probabilities
+    assert_margins_tell_answers(original)
+
+
+def test_what_has_probabilities_by_name_only_is_asked_for_answers():
+    X, y = load_iris(return_X_y=True)
+    clf = GaussianProcessClassifier(multi_class="one_vs_one", optimizer=None).fit(X[::5], y[::5])
+    assert hasattr(clf, "predict_proba")
+    pursuit = attacked(square, pursuit_of(clf, X[1::15], y[1::15], ThreatModel(0.6)), max_queries=50)
+    assert not pursuit.original.has_scores
+    assert robust(pursuit) < (pursuit.original.answers == y[1::15]).mean()
+
+
+@pytest.mark.parametrize("threshold", ["auto", 0.1, 0.9])
+@pytest.mark.parametrize("label", [None, "no", "yes"])
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_scores_know_the_threshold(threshold, label, is_behind):
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    y = np.where(X.sum(axis=1) > 0, "yes", "no")
+    forest = RandomForestClassifier(10, max_depth=3, random_state=0)
+    clf = FixedThresholdClassifier(forest, threshold=threshold, pos_label=label)
+    original = Original((make_pipeline(StandardScaler(), clf) if is_behind else clf).fit(X, y), X, y)
+    assert original.has_scores
+    assert_margins_tell_answers(original)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("method", ["decision_function", "predict_proba"])
+def test_scores_know_the_threshold_that_was_tuned(label, method):
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    y = (X.sum(axis=1) > np.sin(9 * X[:, 0])).astype(int)
+    scoring = make_scorer(fbeta_score, beta=5, pos_label=label)
+    clf = TunedThresholdClassifierCV(LogisticRegression(), scoring=scoring, response_method=method).fit(X, y)
+    original = Original(clf, X, y)
+    assert (clf.predict(X) != clf.estimator_.predict(X)).mean() > 0.05
+    assert original.has_scores
+    assert_margins_tell_answers(original)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skrobust import ThreatModel
-from skrobust.attacks._budget import Budget
+from skrobust.attacks._budget import Budget, check_moves
 from skrobust.attacks._threat_model import TOLERANCE
 
 NORMS = (np.inf, 2, 1)
@@ -349,3 +349,54 @@ def test_rows_beyond_learned_bounds_go_no_farther(dtype):
     np.testing.assert_array_equal(low, [[0.5, 0.0], [0.0, -0.25]])
     np.testing.assert_array_equal(high, [[1.5, 1.0], [1.0, 0.75]])
     assert not budget.respects((rows + np.array([[0.1, 0], [0, -0.1]])).astype(dtype)).any()
+
+
+@pytest.mark.parametrize(("eps", "moved"), [(0.9, [[0, 1, 1, 0]]), (1, [[1, 0, 0, 1]]), (7, [[1, 0, 0, 1]])])
+@pytest.mark.parametrize("bounds", [None, (0, 5), ("learned", 0.0, 3.0)], ids=str)
+def test_booleans_flip_or_stay(eps, moved, bounds):
+    rows = np.array([[0.0, 1, 1, 0]])
+    threat_model = ThreatModel(eps, bounds=bounds, one_hot_groups=[[2, 3]])
+    budget = Budget.of(threat_model, rows, boolean=np.ones(4, dtype=bool))
+    assert budget.is_integer.tolist() == [True, True, False, False]
+    assert budget.project(rows + np.array([[9, -9, -9, 9]])).tolist() == moved
+    assert budget.respects(np.array([[0.5, 1, 1, 0]])).tolist() == [False]
+    assert budget.respects(np.array([[2.0, 1, 1, 0]])).tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ({"integer": ["word"]}, "integer of .* feature 'word', .* leave it out"),
+        ({"one_hot_groups": [["size", 1]]}, "one_hot_groups of .* feature 'word', .* leave it out"),
+        ({"direction": {"word": "both"}}, "direction of .* feature 'word', .* say 'none'"),
+        ({"direction": ["both", "up"]}, "direction of .* feature 'word', .* say 'none'"),
+        ({"eps": [1, 0.1]}, "eps of .* feature 'word', .* give it the eps 0"),
+    ],
+    ids=str,
+)
+def test_features_without_numbers_are_not_asked_to_move(settings, remedy):
+    with pytest.raises(ValueError, match=remedy):
+        check_moves(ThreatModel(**settings), ["size", "word"], np.array([False, True]))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"eps": 3},
+        {"eps": [1, 0], "integer": ["size"]},
+        {"direction": ["up", "both"]},
+        {"direction": "up"},
+        {"direction": {"word": "none", "size": "up"}},
+        {"immutable": ["word"], "bounds": (0, 1)},
+    ],
+    ids=str,
+)
+def test_features_without_numbers_may_stay(settings):
+    check_moves(ThreatModel(**settings), ["size", "word"], np.array([False, True]))
+
+
+def test_moves_of_a_threat_model_that_does_not_fit():
+    with pytest.raises(ValueError, match=r"bounds='learn' .* must be learned"):
+        check_moves(ThreatModel(1, bounds="learn"), None, np.zeros(2, dtype=bool))
+    with pytest.raises(ValueError, match="eps of the threat model have 3 entries"):
+        check_moves(ThreatModel([1, 1, 1]), None, np.zeros(2, dtype=bool))

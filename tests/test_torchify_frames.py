@@ -322,3 +322,16 @@ def test_other_columns_than_those_of_the_fit_are_refused(frame, y):
 def test_sparse_rows_are_refused(frame):
     with pytest.raises(TypeError, match=r"pass X\.toarray\(\)"):
         to_torch(StandardScaler(with_mean=False).fit(sparse.eye_array(3)), sparse.eye_array(3))
+
+
+@pytest.mark.parametrize("values", [[True, False], [True, True]], ids=["both values", "one value"])
+@pytest.mark.parametrize("dtype", [bool, "boolean", object], ids=["bool", "nullable", "object"])
+def test_booleans_are_0_and_1_and_come_back_as_what_they_were(values, dtype):
+    frame = pd.DataFrame({"sold": pd.Series(values, dtype=dtype)})
+    matrix, vocabularies = encode_frame(frame)
+    assert matrix[:, 0].tolist() == values
+    assert vocabularies[0].tolist() == [False, True]
+    pd.testing.assert_frame_equal(decode_frame(matrix, frame), frame)
+    between = decode_frame(np.array([[-0.2], [0.4], [0.6], [1.3]]), frame)
+    assert between["sold"].dtype == frame["sold"].dtype
+    assert between["sold"].tolist() == [False, False, True, True]

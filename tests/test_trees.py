@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits, load_iris
 from sklearn.decomposition import PCA
@@ -18,11 +19,14 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.feature_selection import SelectKBest
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 from test_black_box import attacked, pursuit_of, robust
 
@@ -309,3 +313,53 @@ def test_the_same_seed_finds_the_same(digits):
         for _ in range(2)
     )
     np.testing.assert_array_equal(one, again)
+
+
+FOREST = RandomForestClassifier(3, max_depth=3, random_state=0)
+WRAPPED = [
+    FixedThresholdClassifier(FOREST, threshold=0.2),
+    TunedThresholdClassifierCV(FOREST, cv=2),
+    CalibratedClassifierCV(FOREST, cv=2),
+    OneVsRestClassifier(FOREST),
+    OneVsOneClassifier(FOREST),
+    SelfTrainingClassifier(FOREST),
+]
+
+
+@pytest.mark.parametrize("clf", WRAPPED, ids=lambda clf: type(clf).__name__)
+def test_splits_are_found_within_what_wraps_trees(iris, clf):
+    X, y = iris if isinstance(clf, OneVsOneClassifier) else (iris[0][:100], iris[1][:100])
+    # SelfTrainingClassifier wants rows without a label.
+    clf.fit(X, np.where(np.arange(len(y)) % 10, y, -1) if isinstance(clf, SelfTrainingClassifier) else y)
+    pursuit = pursuit_of(clf, X[::5], y[::5], ThreatModel(norm=1))
+    attacked(split_search, pursuit, np.inf, max_queries=200)
+    assert np.isfinite(pursuit.distance).mean() > 0.9
+    # Thresholds and calibration change the answers of a tree: nothing is certain.
+    assert not is_single_tree(clf)
+    assert certified_distance(clf, X[::5], pursuit.budget, pursuit.codes) is None
+
+
+@pytest.mark.parametrize("clf", [TREE, FOREST, LogisticRegression()], ids=lambda clf: type(clf).__name__)
+def test_what_is_frozen_is_what_it_was(iris, clf):
+    X, y = iris
+    plain = make_pipeline(StandardScaler(), clf).fit(X, y)
+    frozen = FrozenEstimator(make_pipeline(FrozenEstimator(plain[0]), FrozenEstimator(plain[1])))
+    assert is_single_tree(frozen) == is_single_tree(plain)
+    one, other = (pursuit_of(estimator, X[::9], y[::9], ThreatModel(norm=1)) for estimator in (plain, frozen))
+    for pursuit in (one, other):
+        attacked(decision_tree, pursuit)
+        attacked(split_search, pursuit, np.inf, max_queries=100)
+    np.testing.assert_array_equal(one.distance, other.distance)
+    bounds = [certified_distance(p.original.estimator, X[::9], p.budget, p.codes) for p in (one, other)]
+    np.testing.assert_array_equal(*bounds)
+
+
+@pytest.mark.parametrize("clf", [TREE, LogisticRegression()], ids=lambda clf: type(clf).__name__)
+def test_no_certificate_beyond_a_threshold(iris, clf):
+    X, y = iris[0][50:], iris[1][50:]
+    frozen = FrozenEstimator(clf.fit(X, y))
+    for wrapper in (FixedThresholdClassifier(frozen, threshold=0.9), CalibratedClassifierCV(frozen)):
+        wrapper.fit(X, y)
+        pursuit = pursuit_of(wrapper, X, y, ThreatModel())
+        assert not is_single_tree(wrapper)
+        assert certified_distance(wrapper, X, pursuit.budget, pursuit.codes) is None

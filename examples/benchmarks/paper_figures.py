@@ -21,6 +21,7 @@ from paper_runs import (
     THREATS,
     cells,
     cifar_cell,
+    flat_runs,
     whole,
     widest_on_cifar,
 )
@@ -69,7 +70,7 @@ def seeds(found):
     n_seeds = sorted({cell.n_seeds(method) for method in cell.methods()})
     spread = f"{n_seeds[0]} to {n_seeds[-1]} seeds" if len(n_seeds) > 1 else count(n_seeds[0], "seed")
     missing = [name for name in METHODS if name not in cell.methods()]
-    text = f"So far each training on {cell.n_train:,} images has run with {spread}.\n"
+    text = f"Each training on {cell.n_train:,} images has run with {spread}.\n"
     return text + (f"\nNot run yet: {listed(missing)}.\n" if missing else "")
 
 
@@ -105,8 +106,13 @@ def worst_case(found):
     far = {f"linf_{FAR_EPS:g}": f"Linf {FAR_EPS:g}"}
     columns = {"clean": "clean"} | THREATS | far
     missing = [f"{n:,} training images" for n in FULL_SIZES if whole(found, n) is None]
-    tables = _by_size(found, lambda cell: cell_table(cell, "The worst case", columns) + "\n" + conditions(cell))
+    tables = _by_size(found, lambda cell: cell_table(cell, "The worst case", columns) + notes(cell))
     return tables + (f"\n{NOT_MEASURED.format(' and '.join(missing))}" if missing else "")
+
+
+def notes(cell):
+    """Say what is to be known of a table of accuracies."""
+    return "".join("\n" + text for text in (conditions(cell), flat_runs(cell)) if text)
 
 
 def equal_seconds(found):

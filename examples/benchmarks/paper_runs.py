@@ -18,6 +18,8 @@ CONFIDENCE = 0.95
 MAX_DISTANCE = inspect.signature(figures).parameters["max_distance"].default
 FULL_SIZES = (10_000, 60_000)
 CIFAR_SIDE = 32
+# Clean accuracy on ten classes that is hardly above that of a single answer.
+FLAT = 0.2
 LABELED_ONLY = "labeled only, same passes"
 THREATS = {
     "worst_case_linf_0.1": "Linf 0.1",
@@ -71,6 +73,10 @@ class Cell:
     def n_seeds(self, method):
         """Return the number of seeds of a training."""
         return int((self.runs["model"] == method).sum())
+
+    def n_flat(self, method):
+        """Return the number of runs of a training that learnt nothing: one answer to all of ten classes."""
+        return int((self.values(method, "clean") < FLAT).sum())
 
     def is_finite(self, method, measure):
         """Return whether a measure has been taken, and is finite in all seeds."""
@@ -126,6 +132,12 @@ def widest_on_cifar(folder=RESULTS):
 def cifar_cell(path):
     """Return all runs of a file on CIFAR-10."""
     return Cell(N_CIFAR, CIFAR_SIDE, pd.read_csv(path), {})
+
+
+def flat_runs(cell):
+    """Return a sentence on the trainings of which runs learnt nothing; "" if there are none."""
+    flat = [f"{cell.n_flat(m)} of {cell.n_seeds(m)} runs of *{m}*" for m in cell.methods() if cell.n_flat(m)]
+    return f"Learnt nothing, and counts in the means: {'; '.join(flat)}.\n" if flat else ""
 
 
 def needs_adversary(name):

@@ -13,7 +13,7 @@ import paper_figures
 from common import RESULTS, read_csv
 from figure_text import markdown_table, number, rst_table, share
 from paper_judgement import recipe
-from paper_runs import FULL_SIZES, THREATS, cells, whole
+from paper_runs import FULL_SIZES, THREATS, cells, flat_runs, whole
 
 ROOT = pathlib.Path(__file__).parents[2]
 README, COMPARISON = ROOT / "README.md", ROOT / "docs/comparison_figures.inc"
@@ -52,6 +52,7 @@ def mnist():
         "over seeds, whose number is in the second column; *smoothness* is off-support training, *labeled only* does "
         "without its unlabeled points at the same cost.\n\n"
         + markdown_table(["training", "seeds", *measures.values()], body)
+        + (f"\n{flat_runs(cell)}" if flat_runs(cell) else "")
         + f"\n{recipe(cell)}\nWhere the norm and the size of the attack are known, adversarial training is what to "
         "use; smoothness needs to know neither, and joins with it.\n"
     )

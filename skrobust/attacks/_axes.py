@@ -6,6 +6,7 @@ import functools
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_selection import SelectorMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
@@ -126,12 +127,27 @@ def answers_as_sklearn(estimator):
 
 
 def unwrapped(estimator):
-    """Return what answers for a search over hyperparameters, else the estimator itself."""
-    while isinstance(estimator, BaseSearchCV) and hasattr(estimator, "best_estimator_"):
-        if not answers_as_sklearn(estimator):
+    """Return what answers for a search over hyperparameters or for what is frozen, else the estimator itself."""
+    while answers_as_sklearn(estimator):
+        if isinstance(estimator, BaseSearchCV) and hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        else:
             break
-        estimator = estimator.best_estimator_
     return estimator
+
+
+def end_of(estimator):
+    """Return the classifier at the end of Pipelines."""
+    estimator = unwrapped(estimator)
+    while _is_pipeline(estimator):
+        estimator = unwrapped(estimator.steps[-1][1])
+    return estimator
+
+
+def _is_pipeline(estimator):
+    return isinstance(estimator, Pipeline) and answers_as_sklearn(estimator)
 
 
 def front_of(estimator, n_features, names=None):
@@ -153,7 +169,7 @@ def front_of(estimator, n_features, names=None):
         A Pipeline if it is of a subclass that answers otherwise.
     """
     estimator, axes = unwrapped(estimator), _identity(n_features, names)
-    while isinstance(estimator, Pipeline) and answers_as_sklearn(estimator):
+    while _is_pipeline(estimator):
         if axes is not None:
             axes = _chained(axes, [step for _, step in estimator.steps[:-1]])
         estimator = unwrapped(estimator.steps[-1][1])
@@ -161,7 +177,7 @@ def front_of(estimator, n_features, names=None):
 
 
 def _chained(axes, steps):
-    for step in steps:
+    for step in map(unwrapped, steps):
         later = _axes_of(step, len(axes.source), axes.names) if answers_as_sklearn(step) else None
         if later is None:
             return None

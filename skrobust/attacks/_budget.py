@@ -10,6 +10,13 @@ from skrobust.attacks._threat_model import TOLERANCE, ThreatModel
 SLACK = 1e-9
 # Column names that an error message lists.
 N_NAMES = 20
+# What keeps a setting from naming a feature that cannot change.
+REMEDIES = {
+    "integer": "leave it out",
+    "one_hot_groups": "leave it out",
+    "direction": "leave it out, or say 'none'",
+    "eps": "give it the eps 0",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +50,7 @@ class Budget:
     groups: tuple = ()
 
     @classmethod
-    def of(cls, threat_model, rows, columns=None, fixed=None):
+    def of(cls, threat_model, rows, columns=None, fixed=None, boolean=None):
         """Return the budget that a threat model gives rows.
 
         Parameters
@@ -55,6 +62,8 @@ class Budget:
             Names of the features.
         fixed : ndarray of shape (n_features,), bool, default=None
             Features that stay as they are, whatever the threat model says.
+        boolean : ndarray of shape (n_features,), bool, default=None
+            Features that are 0 or 1, whatever the threat model says.
 
         Returns
         -------
@@ -71,17 +80,18 @@ class Budget:
         rows = rows if rows.dtype == np.float32 else rows.astype(np.float64, copy=False)
         features = _Features(rows.shape[1], columns)
         _check_lengths(threat_model, features.n)
-        fixed = np.zeros(features.n, dtype=bool) if fixed is None else fixed
+        fixed, boolean = (np.zeros(features.n, dtype=bool) if mask is None else mask for mask in (fixed, boolean))
         radius, scale = _radius_and_scale(threat_model, features.n)
         is_integer = features.mask("integer", threat_model.integer)
         groups = tuple(features.indices("one_hot_groups", group) for group in threat_model.one_hot_groups)
         _check_whole(rows, is_integer, features)
         _check_one_hot(rows, groups, is_integer, features)
-        low, high = _sides(threat_model, rows, fixed, groups, features)
+        binary = boolean | _members(groups, features.n)
+        low, high = _sides(threat_model, rows, fixed, binary, features)
         down, up = _ways(threat_model.direction, features)
         held = fixed | (scale == 0) | features.mask("immutable", threat_model.immutable)
         low, high = _held(low, rows, held | ~down), _held(high, rows, held | ~up)
-        return cls(rows, threat_model.norm, radius, scale, low, high, is_integer, groups)
+        return cls(rows, threat_model.norm, radius, scale, low, high, _whole(is_integer, boolean, groups), groups)
 
     def __len__(self):
         return len(self.rows)
@@ -98,10 +108,7 @@ class Budget:
     @property
     def is_grouped(self):
         """Features that belong to a one-hot group; of shape (n_features,)."""
-        is_grouped = np.zeros_like(self.is_integer)
-        for group in self.groups:
-            is_grouped[group] = True
-        return is_grouped
+        return _members(self.groups, len(self.is_integer))
 
     @property
     def is_discrete(self):
@@ -231,6 +238,61 @@ class Budget:
         return moved.clip(self.low, self.high).astype(self.rows.dtype, copy=False)
 
 
+def check_moves(threat_model, columns, fixed):
+    """Check that a threat model does not name features as ones that change, which stay as they hold no numbers.
+
+    Parameters
+    ----------
+    threat_model : ThreatModel
+    columns : sequence of str or None
+        Names of the features.
+    fixed : ndarray of shape (n_features,), bool
+
+    Raises
+    ------
+    ValueError
+        If it does, or if it is not resolved or for other features.
+    """
+    _check_resolved(threat_model)
+    features = _Features(len(fixed), columns)
+    _check_lengths(threat_model, features.n)
+    for setting, indices in _moving(threat_model, features):
+        for index in indices:
+            if fixed[index]:
+                raise ValueError(
+                    f"{setting} of the threat model names feature {features.label(index)}, which stays as it is, as it "
+                    f"holds text, categories or missing values: encode it as numbers, or {REMEDIES[setting]}."
+                )
+
+
+def _moving(threat_model, features):
+    """Yield settings, and the indices of features that they name as ones that change."""
+    yield "integer", features.indices("integer", threat_model.integer)
+    for group in threat_model.one_hot_groups:
+        yield "one_hot_groups", features.indices("one_hot_groups", group)
+    direction = threat_model.direction
+    if direction and isinstance(direction[0], tuple):
+        yield "direction", features.indices("direction", [feature for feature, word in direction if word != "none"])
+    elif isinstance(direction, tuple):
+        # One word per feature must say something of each: "both" is no demand.
+        yield "direction", np.flatnonzero(np.isin(direction, ("up", "down")))
+    if isinstance(threat_model.eps, tuple):
+        yield "eps", np.flatnonzero(threat_model.eps)
+
+
+def _members(groups, n_features):
+    """Return the features of groups as a mask of shape (n_features,)."""
+    is_member = np.zeros(n_features, dtype=bool)
+    for group in groups:
+        is_member[group] = True
+    return is_member
+
+
+def _whole(is_integer, boolean, groups):
+    """Return which features stay whole numbers on their own: those of groups change together."""
+    return is_integer | (boolean & ~_members(groups, len(boolean)))
+
+
 def _is_one_hot(columns):
     return ((columns == 0) | (columns == 1)).all(axis=1) & (columns.sum(axis=1) == 1)
 
@@ -313,8 +375,11 @@ def _bounds_of(threat_model):
     return len(bounds) == 3, bounds[-2:]
 
 
-def _sides(threat_model, rows, fixed, groups, features):
-    """Return the bounds as arrays of shape (1 or n, n_features), in float64; fixed features have none."""
+def _sides(threat_model, rows, fixed, binary, features):
+    """Return the bounds as arrays of shape (1 or n, n_features), in float64; fixed features have none.
+
+    Those of binary features are no wider than 0 and 1.
+    """
     is_learned, bounds = _bounds_of(threat_model)
     with np.errstate(over="ignore"):
         # Bounds such as 0.7 are read as the rows are: a 0.7 in float32 is within them.
@@ -326,8 +391,7 @@ def _sides(threat_model, rows, fixed, groups, features):
     if is_learned and outside.any():
         # Unseen rows may lie beyond the training rows: such a value may stay, or come back, but go no farther.
         low, high = np.minimum(low, rows), np.maximum(high, rows)
-        for group in groups:
-            low[:, group], high[:, group] = low[:, group].clip(min=0), high[:, group].clip(max=1)
+        low[:, binary], high[:, binary] = low[:, binary].clip(min=0), high[:, binary].clip(max=1)
         return low, high
     if outside.any():
         first = outside.argmax()
@@ -335,8 +399,7 @@ def _sides(threat_model, rows, fixed, groups, features):
             f"bounds={(float(low[first]), float(high[first]))!r} of the threat model exclude values of X in "
             f"{outside.sum()} features, first in feature {features.label(first)}: widen the bounds, or mend these rows."
         )
-    for group in groups:
-        low[group], high[group] = low[group].clip(min=0), high[group].clip(max=1)
+    low[binary], high[binary] = low[binary].clip(min=0), high[binary].clip(max=1)
     return low[np.newaxis], high[np.newaxis]
 
 

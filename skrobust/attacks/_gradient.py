@@ -166,7 +166,8 @@ def _leads_nowhere(pursuit, ball, points, is_flat):
         with torchify.straight_through(module):
             slopes = torch.stack([ball.climb(Z, LOSSES["margin"])[2] != 0 for Z in points]).any(dim=0)
         # Whole numbers and one-hot groups are searched through in any case.
-        is_hidden = (is_flat & slopes)[:, torch.from_numpy(~pursuit.budget.is_discrete).to(is_flat.device)]
+        is_searched = torch.from_numpy(pursuit.budget.is_discrete).to(is_flat.device)
+        is_hidden = is_flat & slopes & (ball.low < ball.high) & ~is_searched
         leads_nowhere = leads_nowhere | is_hidden.any(dim=1)
     return leads_nowhere.cpu().numpy()
 

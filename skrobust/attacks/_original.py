@@ -6,7 +6,10 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
+from skrobust.attacks._budget import Budget, check_moves
+from skrobust.attacks._scores import best_scores, margins_of
 from skrobust.torchify import decode_frame, encode_frame
+from skrobust.torchify._frames import is_boolean
 
 FLOATS = (np.float64, np.float32)
 # How often an estimator whose answers are random is asked about a row.
@@ -41,7 +44,9 @@ class Original:
     columns : ndarray of shape (n_features,) or None
         Names of the features.
     is_fixed : ndarray of shape (n_features,), bool
-        Features that hold no numbers.
+        Features that hold neither numbers nor booleans.
+    is_boolean : ndarray of shape (n_features,), bool
+        Columns of a frame that hold booleans: their rows are 0 and 1, and :meth:`restored` rounds to these.
     is_random, depends_on_batch : bool
         Whether two answers to the same row differed, and whether the other rows of a batch made them differ.
 
@@ -65,16 +70,24 @@ class Original:
         self.rows = array.reshape(len(array), -1).copy()
         self._shape = array.shape[1:]
         self.columns = None if self._frame is None else np.asarray(X.columns)
-        self.is_fixed = np.array([v is not None for v in vocabularies or [None] * self.rows.shape[1]])
+        vocabularies = vocabularies or [None] * self.rows.shape[1]
+        self.is_boolean = np.array([is_boolean(vocabulary) for vocabulary in vocabularies])
+        self.is_fixed = ~self.is_boolean & np.array([vocabulary is not None for vocabulary in vocabularies])
         self.answers = self._answers(self.rows)
         self.classes = np.asarray(getattr(estimator, "classes_", np.unique(self.answers)))
         _check_kind(self.y, self.classes)
-        self._scores = _best_scores(estimator)
+        self._scores = best_scores(self, self.rows[:N_PROBED])
         self.is_random, self.depends_on_batch = self._probe()
+
+    def budget(self, threat_model):
+        """Return what a threat model lets an attacker change in the rows."""
+        check_moves(threat_model, self.columns, self.is_fixed)
+        return Budget.of(threat_model, self.rows, self.columns, self.is_fixed, self.is_boolean)
 
     def ask(self, rows):
         """Return one answer to each row."""
-        return self._answers(rows)
+        with _explained():
+            return self._answers(rows)
 
     def predict(self, rows):
         """Return the answers to rows; of random ones the most frequent."""
@@ -97,7 +110,7 @@ class Original:
     def margins(self, rows, codes):
         """Return the best score of another class less that of the class with this code; positive means fooled.
 
-        Without scores it is 1 for another answer and -1 for this one.
+        Without scores that agree with the answers it is 1 for another answer and -1 for this one.
         """
         if self._scores is None:
             return np.where(self.codes(self.predict(rows)) == codes, -1.0, 1.0)
@@ -187,29 +200,9 @@ def _explained():
     except (ValueError, TypeError) as error:
         raise ValueError(
             "estimator refuses rows that the attack asks about: list the features that may not take any value under "
-            f"immutable, integer or one_hot_groups of the threat model, or give bounds. It says: {error}"
+            "immutable, integer or one_hot_groups of the threat model, or give bounds; a classifier that has no answer "
+            f"far from its rows may be given one, as by outlier_label of RadiusNeighborsClassifier. It says: {error}"
         ) from error
-
-
-def margins_of(scores, codes):
-    """Return the best of the other scores less that of the class with this code, as an array of shape (n,)."""
-    each = np.arange(len(codes))
-    others = scores.astype(np.float64, copy=True)
-    others[each, codes] = -np.inf
-    return others.max(axis=1) - scores[each, codes]
-
-
-def _best_scores(estimator):
-    """Return a function from X to scores of shape (n, n_classes), or None if the estimator has no scores."""
-    for name in ("decision_function", "predict_proba"):
-        if hasattr(estimator, name):
-            method = getattr(estimator, name)
-            return lambda X: _one_column_per_class(np.asarray(method(X), dtype=np.float64))
-    return None
-
-
-def _one_column_per_class(scores):
-    return scores if scores.ndim == 2 else np.stack([-scores, scores], axis=1)
 
 
 def _check_classifier(estimator):
@@ -230,7 +223,12 @@ def _is_classifying(estimator):
 
 
 def check_labels(y):
-    y = column_or_1d(y)
+    try:
+        y = column_or_1d(y)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Give one label per row; of several outputs, fit one classifier per output."
+        ) from error
     is_missing = np.array([label is None for label in y]) if y.dtype == object else np.zeros(len(y), dtype=bool)
     if (is_missing | (y != y)).any():  # only NaN differs from itself
         raise ValueError("y has missing labels (NaN or None): leave these rows out, there is no telling what is right.")

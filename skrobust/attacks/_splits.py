@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -13,6 +14,9 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.ensemble._forest import BaseForest
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.tree import BaseDecisionTree
 
 from skrobust.attacks._axes import front_of
@@ -119,10 +123,35 @@ def _(classifier: BaseDecisionTree, n_features, names):
 @_own_splits.register(AdaBoostClassifier)
 @_own_splits.register(VotingClassifier)
 @_own_splits.register(StackingClassifier)
+@_own_splits.register(OneVsRestClassifier)
 def _(classifier, n_features, names):
     # A member may be a Pipeline itself, and is given the frame where the ensemble is.
     members = [member for member in classifier.estimators_ if not isinstance(member, str)]
     return Splits.joined(splits_of(member, n_features, names=names) for member in members)
+
+
+@_own_splits.register(FixedThresholdClassifier)
+@_own_splits.register(TunedThresholdClassifierCV)
+def _(classifier, n_features, names):
+    return splits_of(classifier.estimator_, n_features, names=names)
+
+
+@_own_splits.register
+def _(classifier: CalibratedClassifierCV, n_features, names):
+    members = [calibrated.estimator for calibrated in classifier.calibrated_classifiers_]
+    return Splits.joined(splits_of(member, n_features, names=names) for member in members)
+
+
+@_own_splits.register
+def _(classifier: SelfTrainingClassifier, n_features, names):
+    # It makes an array of a frame.
+    return splits_of(classifier.estimator_, n_features)
+
+
+@_own_splits.register
+def _(classifier: OneVsOneClassifier, n_features, names):
+    # As does this one.
+    return Splits.joined(splits_of(member, n_features) for member in classifier.estimators_)
 
 
 @_own_splits.register

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch, check_random_state
 
-from skrobust.attacks._budget import Budget
 from skrobust.attacks._original import Original
 from skrobust.data import Moments
 from skrobust.metrics._bisection import bisected
@@ -206,8 +205,10 @@ class _Rays:
                 f"X_reference has {reference.rows.shape[1]} features, but X has {original.rows.shape[1]}: give rows of "
                 "the same kind."
             )
-        budget = Budget.of(threat_model, original.rows, original.columns, original.is_fixed)
-        scale = np.where((budget.low < budget.high).any(axis=0), budget.scale, 0.0)
+        budget = original.budget(threat_model)
+        # Booleans have no points between their values, so that rays leave them as they are.
+        moves = (budget.low < budget.high).any(axis=0) & ~original.is_boolean
+        scale = np.where(moves, budget.scale, 0.0)
         if not scale.any():
             raise ValueError(
                 f"threat_model={threat_model!r} lets no feature move, so that there are no rays: free one."

@@ -6,7 +6,6 @@ from sklearn.utils import check_random_state
 
 from skrobust._runtime import limited_threads
 from skrobust.attacks import _norms
-from skrobust.attacks._budget import Budget
 from skrobust.attacks._gradient import Ball
 from skrobust.attacks._original import Original
 from skrobust.attacks._pursuit import Pursuit
@@ -192,8 +191,8 @@ def _pursuit(estimator, X, y, threat_model):
     if not radius > 0:
         raise ValueError(f"eps={threat_model.eps!r} leaves no ball around the rows: use a positive number.")
     original = Original(estimator, X, estimator.predict(X) if y is None else y)
-    budget = Budget.of(threat_model, original.rows, original.columns, original.is_fixed)
-    return Pursuit(original, budget, Surface(to_torch(estimator, X, bridge=True)), (radius,)), radius
+    surface = Surface(to_torch(estimator, X, bridge=True))
+    return Pursuit(original, original.budget(threat_model), surface, (radius,)), radius
 
 
 def _generator(random_state):

@@ -129,7 +129,7 @@ class _Space:
 
     @classmethod
     def of(cls, original, X, X_reference, noise_units):
-        moves = ~original.is_fixed
+        moves = ~(original.is_fixed | original.is_boolean)  # noise would leave booleans between their values
         rows = others = original.rows[:, moves]
         if X_reference is not None:
             is_frame = hasattr(X_reference, "iloc") and not moves.all() and X_reference.shape[1] == len(moves)

@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 from scipy import sparse
 
-# Kinds of dtypes that are taken for numbers; booleans have a vocabulary, whose codes are 0 and 1.
+# Kinds of dtypes that are taken for numbers; booleans have a vocabulary, whose codes are 0 and 1, to come back as such.
 NUMERIC = "iuf"
 
 
@@ -137,6 +137,11 @@ def is_missing(value):
     return value is None or not isinstance(is_itself, (bool, np.bool_)) or not is_itself
 
 
+def is_boolean(vocabulary):
+    """Return whether codes of a vocabulary are the numbers 0 and 1: those of booleans none of which is missing."""
+    return vocabulary is not None and len(vocabulary) == 2 and all(map(_is_bool, vocabulary)) and bool(vocabulary[1])
+
+
 def _decoded_frame(matrix, frame):
     is_numeric = all(getattr(dtype, "kind", "O") in NUMERIC for dtype in frame.dtypes)
     # At once, since attacks ask often about few rows.
@@ -149,11 +154,14 @@ def _decoded_frame(matrix, frame):
 
 def _decoded_columns(matrix, frame):
     parts = {}
-    for index, values in enumerate(matrix.T):
-        column = frame.iloc[:, index]
-        parts[index] = decode(values, _vocabulary_of(column))
-        if getattr(column.dtype, "kind", "O") not in NUMERIC:
-            parts[index] = type(column)(parts[index], dtype=column.dtype)
+    for index, (values, dtype) in enumerate(zip(matrix.T, frame.dtypes, strict=True)):
+        if getattr(dtype, "kind", "O") in NUMERIC:
+            parts[index] = values
+        elif dtype == np.dtype(bool):  # the short way, since attacks ask often
+            parts[index] = np.rint(values) > 0
+        else:
+            column = frame.iloc[:, index]
+            parts[index] = type(column)(decode(values, _vocabulary_of(column)), dtype=dtype)
     return parts
 
 
@@ -185,6 +193,8 @@ def _vocabulary(values):
     if all(_is_number(value) for value in values):
         return None
     distinct = dict.fromkeys(value for value in values if not is_missing(value))
+    if distinct and all(map(_is_bool, distinct)):
+        distinct = [False, True]  # also where these rows hold but one of them
     try:
         known = sorted(distinct)
     except TypeError:  # values of several types have no order of their own
@@ -200,7 +210,11 @@ def _array(values):
 
 
 def _is_number(value):
-    return is_missing(value) or (isinstance(value, Real) and not isinstance(value, (bool, np.bool_)))
+    return is_missing(value) or (isinstance(value, Real) and not _is_bool(value))
+
+
+def _is_bool(value):
+    return isinstance(value, (bool, np.bool_))
 
 
 def _joined(columns, n_rows):
