@@ -108,7 +108,7 @@ def train(estimator, run, data, classes, moments, net, random_state):
         settings = {"n_epochs": run.n_epochs, "seed": seeds.order, "n_threads": estimator.n_threads}
         run_epochs(net, objective, rows, valid_rows, callbacks, make_passes=processes.passes, **settings)
     if processes.is_main and not run.is_partial:
-        warn_about_flatness(estimator, net, rows)
+        warn_about_flatness(estimator, net, rows, n_batches)
 
 
 def _objective_and_net(setting, net, run, seed):

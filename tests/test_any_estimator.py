@@ -531,5 +531,7 @@ def test_rows_that_an_estimator_refuses_are_explained(attack):
 def test_several_labels_per_row_are_refused_with_the_remedy():
     X = np.random.default_rng(0).uniform(-1, 1, size=(20, 2))
     y = (X > 0).astype(int)
-    with pytest.raises(ValueError, match=r"y should be a 1d array, .* fit one classifier per output"):
+    with pytest.raises(
+        ValueError, match=r"y of shape \(20, 2\) has several labels per row: give one; .* one classifier per output"
+    ):
         robust_accuracy_score(KNeighborsClassifier().fit(X, y), X, y, eps=0.1)

@@ -370,7 +370,6 @@ def test_booleans_flip_or_stay(eps, moved, bounds):
         ({"one_hot_groups": [["size", 1]]}, "one_hot_groups of .* feature 'word', .* leave it out"),
         ({"direction": {"word": "both"}}, "direction of .* feature 'word', .* say 'none'"),
         ({"direction": ["both", "up"]}, "direction of .* feature 'word', .* say 'none'"),
-        ({"eps": [1, 0.1]}, "eps of .* feature 'word', .* give it the eps 0"),
     ],
     ids=str,
 )

@@ -11,7 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from skrobust import OffSupportRobustClassifier
 from skrobust.adversary import FGSM
 
-FLAT = {"smoothness": 1e5, "hidden_layer_sizes": (16,), "random_state": 0}
+# Ten updates in an epoch.
+FLAT = {"smoothness": 1e5, "hidden_layer_sizes": (16,), "batch_size": 16, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,15 @@ def test_no_warning_where_a_network_learns_or_had_no_time_to(params, iris):
     assert not warned(OffSupportRobustClassifier(**FLAT | params), *iris)
 
 
+def test_no_warning_where_one_class_has_all_the_weight(iris):
+    X, y = iris
+    for params, fit_params in (
+        ({"class_weight": {0: 1000, 1: 1e-3, 2: 1e-3}}, {}),
+        ({}, {"sample_weight": np.where(y == 0, 1000.0, 1e-3)}),
+    ):
+        assert not warned(OffSupportRobustClassifier(**FLAT | params, max_epochs=10), X, y, **fit_params)
+
+
 def test_no_warning_in_a_stream_of_chunks(iris):
     clf = OffSupportRobustClassifier(**FLAT)
     for _ in range(11):
@@ -75,7 +85,7 @@ def test_no_warning_in_a_stream_of_chunks(iris):
 def test_flat_answers_that_tell_classes_apart_are_no_failure(iris):
     X, y = iris
     X = (X - X.mean(axis=0)) / X.std(axis=0)
-    clf = OffSupportRobustClassifier(hidden_layer_sizes=(16,), smoothness=10, max_epochs=60, random_state=0)
+    clf = OffSupportRobustClassifier(hidden_layer_sizes=(16,), smoothness=10, max_epochs=100, random_state=0)
     assert not warned(clf, X, y)
     assert np.ptp(clf.predict_proba(X), axis=0).max() < 0.1
     assert clf.score(X, y) > 0.5

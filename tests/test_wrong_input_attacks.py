@@ -166,7 +166,7 @@ def test_two_classes_by_any_name(blobs, names, make):
 
 def test_y_of_several_columns(linear, blobs):
     X, y = blobs
-    with pytest.raises(ValueError, match="y should be a 1d array"):
+    with pytest.raises(ValueError, match=r"y of shape .* has several labels per row: give one"):
         PGD(linear, X, np.stack([y, y], axis=1))
 
 

@@ -15,7 +15,6 @@ REMEDIES = {
     "integer": "leave it out",
     "one_hot_groups": "leave it out",
     "direction": "leave it out, or say 'none'",
-    "eps": "give it the eps 0",
 }
 
 
@@ -276,8 +275,6 @@ def _moving(threat_model, features):
     elif isinstance(direction, tuple):
         # One word per feature must say something of each: "both" is no demand.
         yield "direction", np.flatnonzero(np.isin(direction, ("up", "down")))
-    if isinstance(threat_model.eps, tuple):
-        yield "eps", np.flatnonzero(threat_model.eps)
 
 
 def _members(groups, n_features):

@@ -223,12 +223,12 @@ def _is_classifying(estimator):
 
 
 def check_labels(y):
-    try:
-        y = column_or_1d(y)
-    except ValueError as error:
+    if np.ndim(y) == 2 and np.shape(y)[1] > 1:
         raise ValueError(
-            f"{error} Give one label per row; of several outputs, fit one classifier per output."
-        ) from error
+            f"y of shape {np.shape(y)} has several labels per row: give one; of several outputs, fit one classifier "
+            "per output."
+        )
+    y = column_or_1d(y)
     is_missing = np.array([label is None for label in y]) if y.dtype == object else np.zeros(len(y), dtype=bool)
     if (is_missing | (y != y)).any():  # only NaN differs from itself
         raise ValueError("y has missing labels (NaN or None): leave these rows out, there is no telling what is right.")
