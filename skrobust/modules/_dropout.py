@@ -15,9 +15,9 @@ FORWARDS = tuple(layer.forward for layer in LAYERS)
 class Copies:
     """Which rows of the next pass are compared: the first `n_twins` with as many behind them, and groups of `n`.
 
-    From `first` on, `n` rows are compared with as many for each neighbor of theirs, up to the end. `n_rows` is the
-    number of all rows of the pass, of which 0 are compared at first. `n_processes` is how many processes share a pass;
-    within one, `part` is the slice of its rows that this process has.
+    From `first` on, `n` rows are compared with as many for each neighbor of theirs, up to the end of the `n_rows` of
+    the pass. No rows are compared by default. `n_processes` is how many processes share a pass; within one, `part` is
+    the slice of its rows that this process has.
     """
 
     first = n = n_rows = part = None

@@ -5,7 +5,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from torch import nn
 
 from skrobust.torchify._ensembles import Spread
-from skrobust.torchify._interpolate import interpolate
+from skrobust.torchify._interpolate import Interpolation
 from skrobust.torchify._outputs import decision, probabilities
 from skrobust.torchify._parts import Affine, Concatenate, Elementwise, Mixture, Select, float64, linear, safe_log
 from skrobust.torchify._registry import builtin
@@ -25,12 +25,11 @@ class Isotonic(StraightThrough):
 
     def __init__(self, knots, values):
         super().__init__()
-        self.register_buffer("knots", knots.contiguous())
-        self.register_buffer("table", values.contiguous())
+        self.lines = Interpolation(knots, values)
 
     def values(self, X):
         """Return the probabilities."""
-        return interpolate(X.T, self.knots, self.table).T
+        return self.lines(X)
 
     def slope(self, X):
         """Return the scores themselves, which the probabilities never fall with."""
