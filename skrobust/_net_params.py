@@ -1,7 +1,8 @@
 """skorch's own parameters on a scikit-learn estimator, by their own names."""
 
 import inspect
-import numbers
+
+from skrobust._numbers import is_whole
 
 NET_PREFIXES = ("module", "optimizer", "iterator_train", "iterator_valid", "callbacks", "compile")
 # The rows and the source of their order are not for the user: random_state seeds it.
@@ -110,5 +111,5 @@ def _check_iterator(prefix, net_params):
                 f"memory and needs no loader: use one of {known}."
             )
     batch_size = net_params.get(f"{prefix}__batch_size", 1)
-    if not (isinstance(batch_size, numbers.Integral) and batch_size >= 1):
+    if not is_whole(batch_size):
         raise ValueError(f"{prefix}__batch_size={batch_size!r} in net_params must be a positive integer.")

@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
 
 from skrobust._labels import check_mark, check_sortable, label_array, marked_unlabeled, normalized, plain_labels
+from skrobust._numbers import is_whole
 
 FLOATS = (np.float64, np.float32)
 # Largest number whose squares can be summed over any rows in double precision.
@@ -160,8 +161,7 @@ def full_image_shape(shape):
     ValueError
         If the shape is not two or three positive integers.
     """
-    is_whole = all(isinstance(side, (int, np.integer)) and side > 0 for side in shape)
-    if len(shape) not in (2, 3) or not is_whole:
+    if len(shape) not in (2, 3) or not all(map(is_whole, shape)):
         raise ValueError(
             f"image_shape={tuple(shape)} is not a shape of images: use (height, width) or (channels, height, width), "
             "positive integers."

@@ -418,6 +418,7 @@ def test_anything_else_is_no_adversary(wrong):
         (TRADES(norm="inf"), "norm='inf' is no norm of TRADES"),
         (PGD(max_iter=0), "max_iter=0 is no number of steps: use a positive integer"),
         (TRADES(max_iter=2.5), "max_iter=2.5 is no number of steps"),
+        (PGD(max_iter=True), "max_iter=True is no number of steps"),
         (FGSM(weight=1.5), "weight=1.5 is out of range: use a number from 0 to 1"),
         (TRADES(weight=-1), "weight=-1 is out of range: use a number that is not negative"),
         (TRADES(weight=math.inf), "weight=inf is out of range"),

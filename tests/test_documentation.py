@@ -189,6 +189,7 @@ SHARED = {
     "_generators",
     "_labels",
     "_norms",
+    "_numbers",
     "_plain",
     "_points",
     "_runtime",

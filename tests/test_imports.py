@@ -15,7 +15,18 @@ FILES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 # Those that know torch and one another only; sklearn.base lends them get_params and set_params.
-TORCH_FACE = ("_norms", "_points", "losses", "penalties", "unlabeled", "adversary", "augment", "data", "modules")
+TORCH_FACE = (
+    "_norms",
+    "_numbers",
+    "_points",
+    "losses",
+    "penalties",
+    "unlabeled",
+    "adversary",
+    "augment",
+    "data",
+    "modules",
+)
 TORCH_ONLY = {"torch", "numpy", "sklearn.base", *(f"skrobust.{name}" for name in TORCH_FACE)}
 
 
@@ -74,7 +85,7 @@ def test_only_attacks_know_art(module):
 @pytest.mark.parametrize("module", [module for module in FILES if part_of(module, "evaluation")])
 def test_evaluation_knows_metrics_and_attacks(module):
     own = {name for name in imported(FILES[module]) if is_within(name, ["skrobust"])}
-    known = ("evaluation", "metrics", "attacks", "torchify", "_fingerprint", "_version")
+    known = ("evaluation", "metrics", "attacks", "torchify", "_fingerprint", "_numbers", "_version")
     assert not [name for name in own if not part_of(name, *known)]
 
 
@@ -82,7 +93,7 @@ def test_evaluation_knows_metrics_and_attacks(module):
 def test_displays_come_last(module):
     own = {name for name in imported(FILES[module]) if is_within(name, ["skrobust"])}
     if part_of(module, "inspection"):
-        known = ("inspection", "metrics", "attacks", "torchify", "unlabeled", "data", "_labels")
+        known = ("inspection", "metrics", "attacks", "torchify", "unlabeled", "data", "_labels", "_numbers")
         assert not [name for name in own if not part_of(name, *known)]
     else:
         assert not [name for name in own if part_of(name, "inspection")]

@@ -352,7 +352,7 @@ def test_a_generator_that_is_not_fitted_is_refused(generator):
         FromGenerator(generator).prepared(torch.from_numpy, 2, 0)
 
 
-@pytest.mark.parametrize("pool_size", [0, -1, 1.5, "many"])
+@pytest.mark.parametrize("pool_size", [0, -1, 1.5, True, "many"])
 def test_a_pool_has_a_positive_size(pool_size):
     with pytest.raises(ValueError, match=r"pool_size=.* of FromGenerator must be a positive integer"):
         FromGenerator(Witness(np.ones), pool_size=pool_size).prepared(torch.from_numpy, 2, 0)

@@ -1,9 +1,11 @@
 """Checks of the parameters of adversaries: each raises a ValueError that names the remedy."""
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
+
+from skrobust._numbers import is_whole
 
 
 def check_lengths(name, value, n_features):
@@ -52,5 +54,5 @@ def check_number(name, value, *, largest=math.inf):
 
 def check_count(name, value):
     """Check a positive integer."""
-    if not (isinstance(value, Integral) and value >= 1):
+    if not is_whole(value):
         raise ValueError(f"{name}={value!r} is no number of steps: use a positive integer.")

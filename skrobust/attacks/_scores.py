@@ -3,10 +3,10 @@
 import functools
 
 import numpy as np
-from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.utils.multiclass import _ovr_decision_function
 
 from skrobust.attacks._axes import end_of
+from skrobust.torchify._thresholds import WRAPPERS, threshold_of
 
 # Share of the rows at which scores may disagree with the answers, by ties and by rounding.
 SHARE_OTHER = 0.05
@@ -50,8 +50,8 @@ def margins_of(scores, codes):
 def _candidates(estimator, n_classes):
     """Yield functions from X to scores, the most telling first."""
     end = end_of(estimator)
-    if isinstance(end, (FixedThresholdClassifier, TunedThresholdClassifierCV)):
-        yield functools.partial(_beyond_threshold, estimator, end)
+    if isinstance(end, WRAPPERS):
+        yield functools.partial(_beyond_threshold, estimator, threshold_of(end))
     if hasattr(estimator, "decision_function"):
         yield functools.partial(_plain, estimator.decision_function)
         yield functools.partial(_from_pairs, estimator.decision_function, n_classes)
@@ -59,17 +59,12 @@ def _candidates(estimator, n_classes):
         yield functools.partial(_plain, estimator.predict_proba)
 
 
-def _beyond_threshold(estimator, end, X):
+def _beyond_threshold(estimator, threshold, X):
     """Return scores that are equal at the threshold of the classifier at the end of an estimator."""
-    names = ["predict_proba", "decision_function"] if end.response_method == "auto" else [end.response_method]
-    name = next(name for name in names if hasattr(end, name))
-    threshold = getattr(end, "best_threshold_", getattr(end, "threshold", None))
-    threshold = {"predict_proba": 0.5, "decision_function": 0.0}[name] if threshold == "auto" else threshold
-    label = end._curve_scorer._get_pos_label() if hasattr(end, "_curve_scorer") else end.pos_label
-    positive = 1 if label is None else int(end.classes_[1] == label)
     # What is at the threshold is answered by the positive class, and forests often are there.
-    lead = _plain(getattr(estimator, name), X)[:, positive] - np.nextafter(threshold, -np.inf)
-    return np.stack([-lead, lead] if positive else [lead, -lead], axis=1)
+    lead = _plain(getattr(estimator, threshold.method), X)[:, threshold.positive]
+    lead = lead - np.nextafter(threshold.value, -np.inf)
+    return np.stack([-lead, lead] if threshold.positive else [lead, -lead], axis=1)
 
 
 def _plain(method, X):

@@ -1,9 +1,11 @@
 """Two classes whose best boundary is known in any dimension."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_random_state
+
+from skrobust._numbers import is_whole
 
 
 def make_spheres(n_samples=1000, n_features=2, *, factor=1.3, random_state=None):
@@ -48,7 +50,7 @@ def make_spheres(n_samples=1000, n_features=2, *, factor=1.3, random_state=None)
     if not isinstance(factor, Real) or not 1 < factor < np.inf:
         raise ValueError(f"factor={factor!r} must be above 1: the inner sphere has the radius 1.")
     for name, count, least in (("n_samples", n_samples, 0), ("n_features", n_features, 1)):
-        if not isinstance(count, Integral) or isinstance(count, bool) or count < least:
+        if not is_whole(count, least):
             raise ValueError(f"{name}={count!r} must be a whole number, {least} or more.")
     rng = check_random_state(random_state)
     y = rng.permutation(np.arange(n_samples) % 2)

@@ -4,12 +4,12 @@ import dataclasses
 import itertools
 import time
 import warnings
-from numbers import Integral
 
 from sklearn.base import clone, is_classifier
 from sklearn.ensemble._base import _set_random_states
 from sklearn.utils import Bunch
 
+from skrobust._numbers import is_whole
 from skrobust._version import __version__
 from skrobust.evaluation._attacked import named_attacks
 from skrobust.evaluation._models import check_is_dict, done_for_each
@@ -171,7 +171,7 @@ def _check(estimators, n_seeds, n_attacked, baseline, random_state):
         check_count("n_attacked", n_attacked)
     if baseline is not None and str(baseline) not in map(str, estimators):
         raise ValueError(f"baseline={baseline!r} is not among the estimators {list(estimators)}: name one of them.")
-    if not isinstance(random_state, Integral) or isinstance(random_state, bool) or random_state < 0:
+    if not is_whole(random_state, least=0):
         raise ValueError(f"random_state={random_state!r} must be a whole number that is not negative: runs have seeds.")
 
 

@@ -1,7 +1,5 @@
 """AdversarialExamplesDisplay: rows before and after an attack, and what moved."""
 
-from numbers import Integral
-
 import numpy as np
 
 from skrobust.attacks import find_adversarial
@@ -10,6 +8,7 @@ from skrobust.inspection import _examples as gathered
 from skrobust.inspection import _pictures as pictures
 from skrobust.inspection._palette import FAINT, INK, OKABE_ITO, WRONG
 from skrobust.inspection._rows import Rows
+from skrobust.metrics._parameters import check_count
 
 # Letters of the name of a feature that are shown.
 LONGEST_NAME = 32
@@ -181,6 +180,7 @@ class AdversarialExamplesDisplay:
         missing = [key for key in ("X_adv", "success", "distance") if key not in result]
         if missing:
             raise TypeError(f"result has no {missing[0]!r}: pass what find_adversarial returned.")
+        check_count("n_examples", n_examples)
         # Rows that were wrong from the start have a success at distance 0, and nothing to show.
         is_changed = np.asarray(result.success) & (np.asarray(result.distance) > 0)
         order = np.argsort(~is_changed, kind="stable")
@@ -190,7 +190,7 @@ class AdversarialExamplesDisplay:
             estimator.predict(X),
             estimator.predict(result.X_adv),
             y=y,
-            rows=order[: _check_count("n_examples", n_examples)],
+            rows=order[:n_examples],
             threat_model=threat_model,
             image_shape=image_shape,
             ax=ax,
@@ -282,7 +282,8 @@ class AdversarialExamplesDisplay:
         """
         self.images_, self.bars_ = None, []
         if self.image_shape is None:
-            self._plot_bars(ax, _check_count("max_features", max_features), bar_kw)
+            check_count("max_features", max_features)
+            self._plot_bars(ax, max_features, bar_kw)
         else:
             self._plot_images(ax, image_kw)
         self.figure_ = self.axes_.ravel()[0].figure
@@ -353,9 +354,3 @@ def _style(answer, y):
     """Return the style of an answer: wrong ones stand out, also without color."""
     is_wrong = y is not None and answer != y
     return {"color": WRONG if is_wrong else INK, "weight": "bold" if is_wrong else "normal", "fontsize": "small"}
-
-
-def _check_count(name, value):
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}={value!r} must be a positive whole number.")
-    return value

@@ -1,10 +1,9 @@
 """What a surface shows: answers on a grid of a plane, and what lies on it."""
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
+from skrobust._numbers import is_whole
 from skrobust.inspection._planes import plane_of
 from skrobust.inspection._rows import Rows, parts_of, sampled
 
@@ -57,7 +56,7 @@ def surface_numbers(estimator, X, y, chosen, n_grid, nearest_neighbor, unlabeled
 
 
 def _check_n_grid(n_grid):
-    if not isinstance(n_grid, Integral) or n_grid < 2:
+    if not is_whole(n_grid, least=2):
         raise ValueError(f"n_grid={n_grid!r} must be a whole number of at least 2.")
 
 

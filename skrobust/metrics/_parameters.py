@@ -1,9 +1,8 @@
 """What scores, scorers and reports check of their parameters, and how they average rows."""
 
-from numbers import Integral
-
 import numpy as np
 
+from skrobust._numbers import is_whole
 from skrobust.attacks import ThreatModel
 
 
@@ -118,5 +117,5 @@ def _as_numbers(sample_weight):
 
 def check_count(name, value):
     """Check that a parameter is a positive whole number."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+    if not is_whole(value):
         raise ValueError(f"{name}={value!r} must be a positive whole number.")

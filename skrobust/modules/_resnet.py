@@ -7,8 +7,9 @@ import math
 import torch
 from torch import nn
 
+from skrobust._numbers import is_whole
 from skrobust.modules._activations import new_activation
-from skrobust.modules._checks import check_image_shape, check_size, is_size
+from skrobust.modules._checks import check_image_shape, check_size
 from skrobust.modules._convolutional import ConvolutionalNetwork
 from skrobust.modules._residual import ResidualBlock, classifier, is_small, residual_path, stages, unit
 
@@ -142,7 +143,7 @@ def _check_sizes(network, image_shape, n_classes, width, narrowest=1):
 
 def _layers(first, small, block, depth, width, n_classes):
     """Return the layers of a network by name."""
-    if not (is_size(depth) and depth in LAYOUTS):
+    if not (is_whole(depth) and depth in LAYOUTS):
         raise ValueError(f"depth={depth!r} is not one of a ResNet: use one of {sorted(LAYOUTS)}.")
     expansion, n_blocks = LAYOUTS[depth]
     widths = [width] + [width * expansion * 2**index for index in range(4)]

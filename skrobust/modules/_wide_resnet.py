@@ -5,8 +5,9 @@ import functools
 
 from torch import nn
 
+from skrobust._numbers import is_whole
 from skrobust.modules._activations import new_activation
-from skrobust.modules._checks import check_image_shape, check_size, is_size
+from skrobust.modules._checks import check_image_shape, check_size
 from skrobust.modules._convolutional import ConvolutionalNetwork
 from skrobust.modules._residual import ResidualBlock, classifier, convolution, stages
 
@@ -55,7 +56,7 @@ class WideResNet(ConvolutionalNetwork):
         check_image_shape("WideResNet", image_shape)
         check_size("WideResNet", "n_classes", n_classes)
         check_size("WideResNet", "width", width)
-        if not is_size(depth, smallest=10) or (depth - 4) % 6:
+        if not is_whole(depth, least=10) or (depth - 4) % 6:
             raise ValueError(f"depth={depth!r} of a WideResNet must be 6 n + 4: use 10, 16, 22, 28, 34 or 40.")
         n_blocks = (depth - 4) // 6
         widths = [16, 16 * width, 32 * width, 64 * width]

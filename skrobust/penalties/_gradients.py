@@ -5,11 +5,12 @@ that gradient has a small part that goes through its statistics.
 """
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 
 import torch
 
 from skrobust._norms import L2
+from skrobust._numbers import is_whole
 from skrobust.adversary import Ball, ascend
 from skrobust.adversary._maximizer import gradient_of
 from skrobust.losses import cross_entropy
@@ -63,8 +64,7 @@ class Jacobian(Penalty):
 
     def check(self):
         """Raise a ValueError if a parameter is wrong."""
-        is_whole = isinstance(self.n_projections, Integral) and not isinstance(self.n_projections, bool)
-        if not (is_whole and (self.n_projections >= 1 or self.n_projections == -1)):
+        if not is_whole(self.n_projections, least=-1) or self.n_projections == 0:
             raise ValueError(
                 f"n_projections={self.n_projections!r} is no number of projections: use a positive integer, or -1 for "
                 "the exact Jacobian."

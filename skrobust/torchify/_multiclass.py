@@ -3,7 +3,6 @@
 import math
 
 import torch
-from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from torch import nn
 
@@ -11,6 +10,7 @@ from skrobust.torchify._outputs import decision, log_probabilities, refuse, refu
 from skrobust.torchify._parts import LOG_ZERO, Affine, Concatenate, Elementwise, Select, logits_of_scores
 from skrobust.torchify._registry import builtin, convert
 from skrobust.torchify._svm import Votes
+from skrobust.torchify._thresholds import WRAPPERS, threshold_of, thresholded
 
 
 @builtin(OneVsRestClassifier, wants_numbers=False)
@@ -43,34 +43,22 @@ def decide_one_vs_one(fitted):
     return nn.Sequential(_votes(fitted), Select([1])) if len(fitted.classes_) == 2 else _votes(fitted)
 
 
-@builtin(FixedThresholdClassifier, TunedThresholdClassifierCV, wants_numbers=False)
+@builtin(*WRAPPERS, wants_numbers=False)
 def convert_threshold(fitted):
     """Return logits that are equal where the score is at the threshold."""
-    estimator = _thresholded(fitted)
-    methods = fitted._get_response_method()
-    methods = [methods] if isinstance(methods, str) else methods
-    method = next(name for name in methods if hasattr(estimator, name))
-    threshold = getattr(fitted, "best_threshold_", getattr(fitted, "threshold", None))
-    threshold = {"predict_proba": 0.5, "decision_function": 0.0}[method] if threshold == "auto" else threshold
-    label = fitted._curve_scorer._get_pos_label() if hasattr(fitted, "_curve_scorer") else fitted.pos_label
-    is_first = label is not None and label == fitted.classes_[0]
+    estimator, method, threshold, positive = threshold_of(fitted)
     if method == "predict_proba":
         score = nn.Sequential(log_probabilities(estimator), Elementwise(_log_odds))
         threshold = _logit(threshold)
     else:
         score = decision(estimator)
-    # The score is that of the positive class, the logits are in the order of the classes.
-    center = -threshold if is_first else threshold
-    return logits_of_scores(nn.Sequential(score, Affine(center=[center])))
+    # The threshold is for the positive class, the score for the second.
+    return logits_of_scores(nn.Sequential(score, Affine(center=[threshold if positive else -threshold])))
 
 
 for _method in (log_probabilities, decision):
-    for _class in (FixedThresholdClassifier, TunedThresholdClassifierCV):
-        _method.register(_class)(lambda fitted, method=_method: method(_thresholded(fitted)))
-
-
-def _thresholded(fitted):
-    return getattr(fitted, "estimator_", fitted.estimator)
+    for _class in WRAPPERS:
+        _method.register(_class)(lambda fitted, method=_method: method(thresholded(fitted)))
 
 
 def _score(estimator):

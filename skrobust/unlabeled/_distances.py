@@ -2,11 +2,11 @@
 
 import copy
 import math
-from numbers import Integral
 
 import numpy as np
 import torch
 
+from skrobust._numbers import is_whole
 from skrobust.data import Moments
 from skrobust.modules import cut_at
 
@@ -32,7 +32,7 @@ def random_rows(X, max_rows, n_queries, rng):
     """
     if X.ndim < 2 or len(X) < 2:
         raise ValueError(f"X of shape {X.shape} has no pairs of rows: give an array of at least two rows.")
-    if not all(isinstance(n, Integral) for n in (max_rows, n_queries)) or max_rows < 2 or n_queries < 1:
+    if not (is_whole(max_rows, least=2) and is_whole(n_queries)):
         raise ValueError(
             f"max_rows={max_rows!r} and n_queries={n_queries!r} leave no distances: use at least 2 rows and 1 query, "
             "whole numbers."
@@ -205,7 +205,7 @@ def _check_bins(bins):
     if edges.ndim:
         is_right = edges.ndim == 1 and len(edges) > 1 and edges.dtype.kind in "iuf" and (edges[1:] > edges[:-1]).all()
     else:
-        is_right = isinstance(bins, Integral) and not isinstance(bins, bool) and bins >= 1
+        is_right = is_whole(bins)
     if not is_right:
         raise ValueError(f"bins={bins!r} must be a whole number of at least 1, or a sequence of edges that rise.")
 

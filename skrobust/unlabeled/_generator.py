@@ -2,12 +2,12 @@
 
 import copy
 import inspect
-from numbers import Integral
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
+from skrobust._numbers import is_whole
 from skrobust.unlabeled._samplers import Pool
 
 
@@ -107,7 +107,7 @@ class FromGenerator(BaseEstimator):
         ValueError
             If `pool_size` is no positive integer, the generator is not fitted, or its points do not fit.
         """
-        if not (isinstance(self.pool_size, Integral) and self.pool_size > 0):
+        if not is_whole(self.pool_size):
             raise ValueError(f"pool_size={self.pool_size!r} of FromGenerator must be a positive integer.")
         return Pool(tensor(self._drawn(int(self.pool_size), n_features, seed)))
 
