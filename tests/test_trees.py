@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_digits, load_iris
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -24,13 +24,22 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 from test_black_box import attacked, pursuit_of, robust
 
 from skrobust import ThreatModel
+from skrobust.attacks import find_adversarial
 from skrobust.attacks._certified import certified_distance
 from skrobust.attacks._search import noise
 from skrobust.attacks._segment import nearest_other
@@ -363,3 +372,80 @@ def test_no_certificate_beyond_a_threshold(iris, clf):
         pursuit = pursuit_of(wrapper, X, y, ThreatModel())
         assert not is_single_tree(wrapper)
         assert certified_distance(wrapper, X, pursuit.budget, pursuit.codes) is None
+
+
+# ---- bins ----
+
+
+BINS = KBinsDiscretizer(6, encode="ordinal", strategy="uniform")
+BINNED = {
+    "bins": BINS,
+    "indicators": KBinsDiscretizer(4, quantile_method="averaged_inverted_cdf"),
+    "bins in single precision": KBinsDiscretizer(6, strategy="uniform", dtype=np.float32),
+    "threshold": make_pipeline(StandardScaler(), Binarizer(threshold=0.2)),
+    "scaled bins": make_pipeline(MinMaxScaler((-3, 1)), BINS),
+    "bins beside a scaler": ColumnTransformer([("bins", BINS, [2, 0]), ("scaler", StandardScaler(), [1, 3])]),
+    "union": FeatureUnion([("bins", BINS), ("threshold", Binarizer(threshold=2.0))]),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", BINNED)
+def test_bins_change_at_their_ends_only(iris, name, dtype):
+    step = BINNED[name].fit(iris[0])
+    splits = splits_of(make_pipeline(step, LogisticRegression()).fit(*iris), 4, dtype)
+    assert len(splits.feature) >= 4
+    row = iris[0][:1].astype(dtype)
+    for feature, below, above in zip(splits.feature, splits.below, splits.above, strict=True):
+        assert dtype(below) == below < above == dtype(above)
+        values = (below, above, np.nextafter(above, np.inf, dtype=dtype))
+        low, high, higher = (binned(step, np.where(np.arange(4) == feature, value, row)) for value in values)
+        assert (low != high).any()
+        np.testing.assert_allclose(high, higher, atol=1e-5)
+
+
+def binned(step, rows):
+    found = step.transform(rows)
+    return found.toarray() if hasattr(found, "toarray") else found
+
+
+@pytest.mark.parametrize("attack", ["split_search", "pgd", "worst_case"])
+def test_bins_behind_a_linear_classifier_are_searched_to_the_end(attack):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)[:, :8]
+    clf = make_pipeline(KBinsDiscretizer(6, quantile_method="averaged_inverted_cdf"), LogisticRegression())
+    clf.fit(X[::2], y[::2])
+    rows, labels = X[1:120:2], y[1:120:2]
+    sign = np.where(labels == 1, 1, -1)
+    scores = clf.decision_function(rows)
+    # Each feature adds to the score on its own: the least of each is the least of all.
+    worst = scores * sign
+    for feature, edges in enumerate(clf[0].bin_edges_):
+        reach = [rows[:, feature] - 0.3, rows[:, feature] + 0.3]
+        values = [*reach, *(np.clip(end, *reach) for edge in edges for end in (edge, np.nextafter(edge, -np.inf)))]
+        moved = np.repeat(rows[np.newaxis], len(values), axis=0)
+        moved[:, :, feature] = values
+        found = clf.decision_function(moved.reshape(-1, 8)).reshape(len(values), -1)
+        worst += ((found - scores) * sign).min(axis=0)
+    result = find_adversarial(clf, rows, labels, attack=attack, threat_model=ThreatModel(0.3))
+    assert 0.1 < (worst > 0).mean() < (scores * sign > 0).mean() - 0.1
+    np.testing.assert_array_equal(result.success, worst <= 0)
+
+
+def test_a_part_of_a_table_that_is_not_known_has_no_bins(iris):
+    frame = pd.DataFrame(iris[0], columns=list("abcd"))
+    clf = make_pipeline(ColumnTransformer([("bins", BINS, ["a", "d"])]), LogisticRegression()).fit(frame, iris[1])
+    assert set(splits_of(clf, 4, names=list("dcba")).feature) == {0, 3}
+    assert set(splits_of(clf, 3, names=list("dcb")).feature) == {0}
+
+
+class Turned(Pipeline):
+    """A Pipeline that answers by itself."""
+
+    def transform(self, X):
+        return X[:, ::-1]
+
+
+def test_bins_within_a_pipeline_that_answers_by_itself_are_not_known(iris):
+    clf = make_pipeline(Turned([("bins", BINS)]), LogisticRegression()).fit(*iris)
+    assert splits_of(clf, 4) is None

@@ -168,20 +168,27 @@ def front_of(estimator, n_features, names=None):
     classifier : classifier
         A Pipeline if it is of a subclass that answers otherwise.
     """
+    *_, last = stages_of(estimator, n_features, names)
+    return last
+
+
+def stages_of(estimator, n_features, names=None):
+    """Yield the axes of the inputs of each step of Pipelines, as :func:`front_of` does of the last, and that step."""
     estimator, axes = unwrapped(estimator), _identity(n_features, names)
     while _is_pipeline(estimator):
-        if axes is not None:
-            axes = _chained(axes, [step for _, step in estimator.steps[:-1]])
+        for _, step in estimator.steps[:-1]:
+            yield axes, unwrapped(step)
+            axes = _chained(axes, [step])
         estimator = unwrapped(estimator.steps[-1][1])
-    return axes, estimator
+    yield axes, estimator
 
 
 def _chained(axes, steps):
     for step in map(unwrapped, steps):
-        later = _axes_of(step, len(axes.source), axes.names) if answers_as_sklearn(step) else None
-        if later is None:
+        if axes is None:
             return None
-        axes = axes.then(later)
+        later = _axes_of(step, len(axes.source), axes.names) if answers_as_sklearn(step) else None
+        axes = None if later is None else axes.then(later)
     return axes
 
 
@@ -250,9 +257,8 @@ def _(step: FunctionTransformer, n_inputs, names):
 @_axes_of.register
 def _(step: ColumnTransformer, n_inputs, names):
     n_outputs = max((part.stop for part in step.output_indices_.values()), default=0)
-    axes, places = Axes.of(np.full(n_outputs, -1)), _places(step, names)
-    for name, transformer, _ in step.transformers_:
-        columns = places[np.asarray(step._transformer_to_input_indices[name], dtype=np.intp)]
+    axes = Axes.of(np.full(n_outputs, -1))
+    for name, transformer, columns in parts_of(step, names):
         weight = (step.transformer_weights or {}).get(name, 1.0)
         part = _chained(_identity(len(columns)), [transformer])
         outputs = step.output_indices_[name]
@@ -260,6 +266,13 @@ def _(step: ColumnTransformer, n_inputs, names):
             part = part.then(Axes.of(np.arange(part.source.size), np.full(part.source.size, weight)))
             axes = axes.placed(outputs, Axes.of(columns).then(part))
     return axes
+
+
+def parts_of(step, names):
+    """Yield the name, the transformer and the inputs of each part of a ColumnTransformer; -1 is an unknown input."""
+    places = _places(step, names)
+    for name, transformer, _ in step.transformers_:
+        yield name, transformer, places[np.asarray(step._transformer_to_input_indices[name], dtype=np.intp)]
 
 
 def _places(step, names):

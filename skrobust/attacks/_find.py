@@ -29,7 +29,7 @@ def find_adversarial(estimator, X, y, attack="pgd", *, threat_model, random_stat
         - "expectation": asks about random points and goes along the slope of the share of wrong answers, for estimators
           whose answers are random;
         - "nearest_other": the way to the nearest row in X that is answered otherwise;
-        - "split_search", "decision_tree", "lattice", "transfer": what suits trees and forests, a single tree, integers
+        - "split_search", "decision_tree", "lattice", "transfer": what suits forests and bins, a single tree, integers
           and one-hot groups, and a surrogate network;
         - "worst_case": an ensemble of these chosen for the estimator, each on rows that the others left standing; the
           costliest first try 100 of many rows, and go on if they fool more than 1 % of these;

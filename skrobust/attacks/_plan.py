@@ -160,7 +160,7 @@ def plan_for(pursuit, attack, params, *, is_endless=False):
         return _black_box(pursuit)
     # Attacks within a ball need one to begin with.
     start = [Step(ATTACKS["nearest_other"])] if is_endless and attack.notes_gradient else []
-    return [*start, Step(attack, params), *_blind(), *_on_lattice(pursuit)]
+    return [*start, Step(attack, params), *_blind(_on_splits(pursuit)), *_on_lattice(pursuit)]
 
 
 def _worst_case(pursuit):
@@ -211,10 +211,10 @@ def _black_box(pursuit):
     ]
 
 
-def _blind():
-    """Return the steps for rows from which no gradient leads."""
-    names = ("straight_through", "transfer", "square", "walk")
-    return [Step(ATTACKS[name], only_without_gradient=True) for name in names]
+def _blind(first=()):
+    """Return the steps for rows from which no gradient leads: some first ones, then those that are always there."""
+    steps = [*first, *(Step(ATTACKS[name]) for name in ("straight_through", "transfer", "square", "walk"))]
+    return [dataclasses.replace(step, only_without_gradient=True) for step in steps]
 
 
 def _on_splits(pursuit):

@@ -1,10 +1,11 @@
-"""Where the trees of a fitted ensemble split: the values just to either side, in raw units."""
+"""Where trees split and bins end inside a fitted estimator: the values just to either side, in raw units."""
 
 import dataclasses
 import functools
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -16,10 +17,12 @@ from sklearn.ensemble import (
 from sklearn.ensemble._forest import BaseForest
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import Binarizer, KBinsDiscretizer
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.tree import BaseDecisionTree
 
-from skrobust.attacks._axes import front_of
+from skrobust.attacks._axes import Axes, answers_as_sklearn, parts_of, stages_of
 
 # Rounding errors that scaling may make, in units of the last place of the numbers involved.
 N_LAST_PLACES = 8
@@ -27,7 +30,7 @@ N_LAST_PLACES = 8
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
-    """Splits of trees.
+    """Splits of trees, or ends of bins.
 
     Parameters
     ----------
@@ -56,11 +59,11 @@ class Splits:
 
 
 def splits_of(estimator, n_features, dtype=np.float64, names=None):
-    """Return the splits of the trees inside an estimator, in raw units, or None if there are no trees.
+    """Return the splits of the trees and the ends of the bins inside an estimator, in raw units.
 
     Parameters
     ----------
-    estimator : classifier or Pipeline
+    estimator : classifier, transformer or Pipeline
     n_features : int
     dtype : numpy dtype, default=numpy.float64
         Of the rows: values are such that this type tells them apart.
@@ -70,12 +73,11 @@ def splits_of(estimator, n_features, dtype=np.float64, names=None):
     Returns
     -------
     splits : Splits or None
+        None if there are none, or none that can be told: behind a step that mixes features, for instance.
     """
-    axes, classifier = front_of(estimator, n_features, names)
-    if axes is None:
-        return None
-    own = _own_splits(classifier, len(axes.source), axes.names)
-    return None if own is None else _in_raw_units(own, axes, dtype)
+    stages = [(axes, step) for axes, step in stages_of(estimator, n_features, names) if axes is not None]
+    own = [(axes, _own_splits(step, len(axes.source), axes.names, dtype)) for axes, step in stages]
+    return Splits.joined(_in_raw_units(splits, axes, dtype) for axes, splits in own if splits is not None)
 
 
 def _in_raw_units(own, axes, dtype):
@@ -107,13 +109,47 @@ def around_float32(threshold):
 
 
 @functools.singledispatch
-def _own_splits(classifier, n_features, names):
-    """Return the splits of a classifier in the units of its own input, or None."""
+def _own_splits(step, n_features, names, dtype):
+    """Return the splits of a classifier or transformer in the units of its own input, or None."""
     return None
 
 
 @_own_splits.register
-def _(classifier: BaseDecisionTree, n_features, names):
+def _(step: KBinsDiscretizer, n_features, names, dtype):
+    ends = [edges[1:-1] for edges in step.bin_edges_]
+    above = np.concatenate(ends)
+    below = np.nextafter(above, -np.inf)
+    if step.dtype == np.float32:
+        below, above = around_float32(below)
+    return Splits(np.repeat(np.arange(len(ends)), [len(part) for part in ends]), below, above)
+
+
+@_own_splits.register
+def _(step: Binarizer, n_features, names, dtype):
+    below = np.full(n_features, step.threshold, dtype=np.float64)
+    return Splits(np.arange(n_features), below, np.nextafter(below, np.inf))
+
+
+@_own_splits.register
+def _(step: Pipeline, n_features, names, dtype):
+    return splits_of(step, n_features, dtype, names) if answers_as_sklearn(step) else None
+
+
+@_own_splits.register
+def _(step: FeatureUnion, n_features, names, dtype):
+    return Splits.joined(splits_of(part, n_features, dtype, names) for _, part in step.transformer_list)
+
+
+@_own_splits.register
+def _(step: ColumnTransformer, n_features, names, dtype):
+    found = ((splits_of(part, len(columns), dtype), columns) for _, part, columns in parts_of(step, names))
+    return Splits.joined(
+        _in_raw_units(splits, Axes.of(columns), dtype) for splits, columns in found if splits is not None
+    )
+
+
+@_own_splits.register
+def _(classifier: BaseDecisionTree, n_features, names, dtype):
     is_split = classifier.tree_.feature >= 0
     below, above = around_float32(classifier.tree_.threshold[is_split])
     return Splits(classifier.tree_.feature[is_split], below, above)
@@ -124,50 +160,50 @@ def _(classifier: BaseDecisionTree, n_features, names):
 @_own_splits.register(VotingClassifier)
 @_own_splits.register(StackingClassifier)
 @_own_splits.register(OneVsRestClassifier)
-def _(classifier, n_features, names):
+def _(classifier, n_features, names, dtype):
     # A member may be a Pipeline itself, and is given the frame where the ensemble is.
     members = [member for member in classifier.estimators_ if not isinstance(member, str)]
-    return Splits.joined(splits_of(member, n_features, names=names) for member in members)
+    return Splits.joined(splits_of(member, n_features, dtype, names) for member in members)
 
 
 @_own_splits.register(FixedThresholdClassifier)
 @_own_splits.register(TunedThresholdClassifierCV)
-def _(classifier, n_features, names):
-    return splits_of(classifier.estimator_, n_features, names=names)
+def _(classifier, n_features, names, dtype):
+    return splits_of(classifier.estimator_, n_features, dtype, names)
 
 
 @_own_splits.register
-def _(classifier: CalibratedClassifierCV, n_features, names):
+def _(classifier: CalibratedClassifierCV, n_features, names, dtype):
     members = [calibrated.estimator for calibrated in classifier.calibrated_classifiers_]
-    return Splits.joined(splits_of(member, n_features, names=names) for member in members)
+    return Splits.joined(splits_of(member, n_features, dtype, names) for member in members)
 
 
 @_own_splits.register
-def _(classifier: SelfTrainingClassifier, n_features, names):
+def _(classifier: SelfTrainingClassifier, n_features, names, dtype):
     # It makes an array of a frame.
-    return splits_of(classifier.estimator_, n_features)
+    return splits_of(classifier.estimator_, n_features, dtype)
 
 
 @_own_splits.register
-def _(classifier: OneVsOneClassifier, n_features, names):
+def _(classifier: OneVsOneClassifier, n_features, names, dtype):
     # As does this one.
-    return Splits.joined(splits_of(member, n_features) for member in classifier.estimators_)
+    return Splits.joined(splits_of(member, n_features, dtype) for member in classifier.estimators_)
 
 
 @_own_splits.register
-def _(classifier: GradientBoostingClassifier, n_features, names):
-    return Splits.joined(_own_splits(tree, n_features, None) for tree in classifier.estimators_.ravel())
+def _(classifier: GradientBoostingClassifier, n_features, names, dtype):
+    return Splits.joined(_own_splits(tree, n_features, None, dtype) for tree in classifier.estimators_.ravel())
 
 
 @_own_splits.register
-def _(classifier: BaggingClassifier, n_features, names):
+def _(classifier: BaggingClassifier, n_features, names, dtype):
     parts = zip(classifier.estimators_, classifier.estimators_features_, strict=True)
-    found = ((splits_of(member, len(features)), features) for member, features in parts)
+    found = ((splits_of(member, len(features), dtype), features) for member, features in parts)
     return Splits.joined(splits.renamed(features) for splits, features in found if splits is not None)
 
 
 @_own_splits.register
-def _(classifier: HistGradientBoostingClassifier, n_features, names):
+def _(classifier: HistGradientBoostingClassifier, n_features, names, dtype):
     if classifier._preprocessor is not None:
         # Categories stand first there, in another order of columns.
         return None

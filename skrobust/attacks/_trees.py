@@ -1,4 +1,4 @@
-"""Attacks on trees and their ensembles, which step from split to split where there is no gradient to follow."""
+"""Attacks on trees, their ensembles and bins, from split to split where there is no gradient to follow."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ SHARE_FARTHEST = 0.5
 
 
 def thresholds(estimator):
-    """Return where the trees of an estimator split.
+    """Return where the trees of an estimator split, and its bins end.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def thresholds(estimator):
     Returns
     -------
     thresholds : list of ndarray or None
-        For each raw feature the sorted values; None if the estimator holds no trees, or a step before them mixes
+        For each raw feature the sorted values; None if the estimator holds neither, or a step before them mixes
         features.
     """
     n_features = _n_features(estimator)
@@ -81,14 +81,14 @@ def decision_tree(pursuit, index, radius, rng):
 
 
 def split_search(pursuit, index, radius, rng, *, max_queries=3000):
-    """Search over values just beyond the splits of trees, by random steps that are kept if they are no worse.
+    """Search over values just beyond splits and the ends of bins, by random steps that are kept if they are no worse.
 
     Without a radius, it looks ever nearer to the row than the last adversarial row.
 
     Parameters
     ----------
     pursuit : Pursuit
-        Of an estimator that holds trees, else nothing is found.
+        Of an estimator that holds trees or bins, else nothing is found.
     index : ndarray of int
     radius : float
     rng : numpy.random.Generator
