@@ -28,7 +28,8 @@ def find_adversarial(estimator, X, y, attack="pgd", *, threat_model, random_stat
           walk along the boundary that needs answers alone, and ART's HopSkipJump, which does the same;
         - "expectation": asks about random points and goes along the slope of the share of wrong answers, for estimators
           whose answers are random;
-        - "nearest_other": the way to the nearest row in X that is answered otherwise;
+        - "nearest_other": the way to the nearest row in X that is answered otherwise, and of nearest neighbors
+          classifiers towards the rows that they store;
         - "split_search", "decision_tree", "lattice", "transfer": what suits forests and bins, a single tree, integers
           and one-hot groups, and a surrogate network;
         - "worst_case": an ensemble of these chosen for the estimator, each on rows that the others left standing; the
