@@ -117,6 +117,15 @@ def test_what_answers_otherwise_stores_no_rows_that_are_known(cancer, clf):
     assert stored_rows(pursuit.original) is None
 
 
+def test_missing_values_are_never_stored_rows_to_go_to(cancer):
+    X = cancer[0].copy()
+    X[::3, 1] = np.nan
+    clf = KNeighborsClassifier(1, metric="nan_euclidean").fit(X, cancer[1])
+    pursuit = attacked(nearest_other, pursuit_of(clf, *cancer[2:], ThreatModel()))
+    assert stored_rows(pursuit.original) is None
+    assert np.isfinite(pursuit.nearest).all()
+
+
 def test_sparse_rows_are_left_alone(cancer):
     clf = KNeighborsClassifier(1).fit(sparse.csr_array(cancer[0]), cancer[1])
     pursuit = pursuit_of(clf, *cancer[2:], ThreatModel())

@@ -26,7 +26,7 @@ def nearest_other(pursuit, index, radius, rng, *, n_neighbors=3):
     rng : numpy.random.Generator
         Not used.
     n_neighbors : int, default=3
-        Rows towards which each row goes.
+        Rows towards which each row goes; of stored ones at least 20.
     """
     rows = pursuit.original.rows
     starts, ends = neighbors_of_another_answer(pursuit, index, n_neighbors)

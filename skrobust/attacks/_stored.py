@@ -84,7 +84,8 @@ def towards_stored(pursuit, index, stored, n_neighbors):
     rows = original.rows[index].astype(np.float64)
     points, others = (side[:, moves] / budget.scale[moves] for side in (rows, stored.rows))
     center = others.mean(axis=0)
-    points, others = points - center, others - center
+    points -= center
+    others -= center
     codes = original.codes(original.answers)[index]
     starts, ends = of_another_code(points, codes, others, stored.codes, budget.norm, n_neighbors)
     chosen, back = np.unique(ends, return_inverse=True)
@@ -115,5 +116,7 @@ def _across(rows, others, own, slope, budget):
 
 
 def _stores_rows(classifier):
-    is_known = isinstance(classifier, KNeighborsClassifier) and answers_as_sklearn(classifier)
-    return is_known and isinstance(classifier._fit_X, np.ndarray) and not classifier.outputs_2d_
+    if not isinstance(classifier, KNeighborsClassifier) or not answers_as_sklearn(classifier) or classifier.outputs_2d_:
+        return False
+    # Some metrics take missing values, and rows under attack have none.
+    return isinstance(classifier._fit_X, np.ndarray) and bool(np.isfinite(classifier._fit_X).all())
