@@ -122,6 +122,12 @@ def test_trainings_are_given_as_code_that_makes_them(benchmarks):
     assert all(repr(eval(bench.in_code(name, 7), names)) for name in bench.METHODS)  # noqa: S307
 
 
+def test_an_aim_missed_by_little_does_not_read_as_met(benchmarks):
+    beside, minus = benchmarks("paper_aims")._beside, "\N{MINUS SIGN}"
+    assert beside(0.98952, 0.99, -0.00048) == f".9895 of .9900 ({minus}.0005)"
+    assert beside(0.936, 0.95, -0.014) == f".936 of .950 ({minus}.014)"
+
+
 def test_aims_take_the_training_whose_worse_figure_is_best(benchmarks, tmp_path):
     runs = benchmarks("paper_runs")
     far = {"plain": 0.9, "smoothness": 0.6, "pgd-7": 0.95}

@@ -69,6 +69,9 @@ class Aim:
 
 
 def _beside(value, wanted, gap, digits=3):
+    if gap < 0 and round(gap, digits) == 0:
+        # What is missed by less is still missed.
+        digits += 1
     return f"{number(value, digits)} of {number(wanted, digits)} ({signed(gap, digits)})"
 
 
