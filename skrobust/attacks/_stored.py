@@ -23,15 +23,15 @@ class Stored(NamedTuple):
         In raw units; 0 where the classifier is not told a feature.
     codes : ndarray of shape (m,), int
         Their classes.
-    slope : ndarray of shape (n_features,)
-        What the classifier sees of a raw unit, squared and summed over its inputs; 0 for features that it is not told.
+    weight : ndarray of shape (n_features,)
+        Of features in squared distances; 0 for those that the classifier is not told.
     n_deciding : int
         Neighbors of one class that decide, whatever the others say.
     """
 
     rows: np.ndarray
     codes: np.ndarray
-    slope: np.ndarray
+    weight: np.ndarray
     n_deciding: int
 
     def middles(self, chosen, points):
@@ -60,11 +60,11 @@ def stored_rows(original):
     axes, classifier = front_of(original.estimator, n_features, original.columns)
     if axes is None or not axes.is_known or not _stores_rows(classifier):
         return None
-    rows, slope = np.zeros((len(classifier._fit_X), n_features)), np.zeros(n_features)
+    rows, weight = np.zeros((len(classifier._fit_X), n_features)), np.zeros(n_features)
     rows[:, axes.source], _ = axes.raw(np.asarray(classifier._fit_X, dtype=np.float64), np.arange(len(axes.source)))
-    np.add.at(slope, axes.source, axes.slope**2)
+    np.add.at(weight, axes.source, axes.slope**2)
     codes = original.codes(classifier.classes_[np.ravel(classifier._y)])
-    return Stored(rows, codes, slope, classifier.n_neighbors // 2 + 1)
+    return Stored(rows, codes, weight, classifier.n_neighbors // 2 + 1)
 
 
 def towards_stored(pursuit, index, stored, n_neighbors):
@@ -80,7 +80,7 @@ def towards_stored(pursuit, index, stored, n_neighbors):
         in the norm of the threat model.
     """
     original, budget = pursuit.original, pursuit.budget
-    moves = (budget.scale > 0) & (stored.slope > 0)
+    moves = (budget.scale > 0) & (stored.weight > 0)
     rows = original.rows[index].astype(np.float64)
     points, others = (side[:, moves] / budget.scale[moves] for side in (rows, stored.rows))
     center = others.mean(axis=0)
@@ -92,8 +92,8 @@ def towards_stored(pursuit, index, stored, n_neighbors):
     middles = stored.middles(chosen, others)[back]
     own = stored.middles(_nearest_own(points, codes, others, stored.codes), others)[starts]
     rows = rows[starts]
-    across = _across(rows, middles, own, stored.slope, budget)
-    return index[starts], np.where(stored.slope > 0, middles, rows), across
+    across = _across(rows, middles, own, stored.weight, budget)
+    return index[starts], np.where(stored.weight > 0, middles, rows), across
 
 
 def _nearest_own(points, codes, others, other_codes):
@@ -105,10 +105,10 @@ def _nearest_own(points, codes, others, other_codes):
     return found
 
 
-def _across(rows, others, own, slope, budget):
+def _across(rows, others, own, weight, budget):
     """Return rows moved beyond where they are as far from others as from their own, the shortest way in the norm."""
-    gap = (slope * ((rows - others) ** 2 - (rows - own) ** 2)).sum(axis=1, keepdims=True)
-    gradient = slope * (others - own) * budget.scale
+    gap = (weight * ((rows - others) ** 2 - (rows - own) ** 2)).sum(axis=1, keepdims=True)
+    gradient = weight * (others - own) * budget.scale
     step = BY_NAME[budget.norm].direction(torch.from_numpy(gradient)).numpy()
     gain = 2 * (gradient * step).sum(axis=1, keepdims=True)
     length = np.divide(BEYOND * gap, gain, out=np.zeros_like(gap), where=gain > 0)
