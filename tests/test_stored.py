@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 from sklearn.feature_selection import SelectKBest
+from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -124,6 +125,23 @@ def test_missing_values_are_never_stored_rows_to_go_to(cancer):
     pursuit = attacked(nearest_other, pursuit_of(clf, *cancer[2:], ThreatModel()))
     assert stored_rows(pursuit.original) is None
     assert np.isfinite(pursuit.nearest).all()
+
+
+def test_distances_that_are_given_are_no_rows(cancer):
+    X, y = cancer[:2]
+    distances = pairwise_distances(X)
+    clf = KNeighborsClassifier(3, metric="precomputed").fit(distances, y)
+    pursuit = attacked(nearest_other, pursuit_of(clf, distances[:40], y[:40], ThreatModel(norm=2)))
+    assert stored_rows(pursuit.original) is None
+    assert np.isfinite(pursuit.distance).all()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_nothing_is_found_where_only_features_move_that_the_classifier_is_not_told(cancer, norm):
+    clf = make_pipeline(SelectKBest(k=3), KNeighborsClassifier(3)).fit(*cancer[:2])
+    threat_model = ThreatModel(norm=norm, immutable=np.flatnonzero(clf[0].get_support()).tolist())
+    pursuit = attacked(nearest_other, pursuit_of(clf, *cancer[2:], threat_model))
+    assert set(pursuit.distance) <= {0.0, np.inf}
 
 
 def test_sparse_rows_are_left_alone(cancer):

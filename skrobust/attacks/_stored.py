@@ -118,5 +118,6 @@ def _across(rows, others, own, weight, budget):
 def _stores_rows(classifier):
     if not isinstance(classifier, KNeighborsClassifier) or not answers_as_sklearn(classifier) or classifier.outputs_2d_:
         return False
-    # Some metrics take missing values, and rows under attack have none.
-    return isinstance(classifier._fit_X, np.ndarray) and bool(np.isfinite(classifier._fit_X).all())
+    # Distances are no places to go to. Some metrics take missing values, and rows under attack have none.
+    has_places = classifier.effective_metric_ != "precomputed" and isinstance(classifier._fit_X, np.ndarray)
+    return has_places and bool(np.isfinite(classifier._fit_X).all())
