@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skrobust import ThreatModel
-from skrobust.attacks._budget import Budget, check_moves
+from skrobust.attacks._budget import Budget
+from skrobust.attacks._features import check_moves
 from skrobust.attacks._threat_model import TOLERANCE
 
 NORMS = (np.inf, 2, 1)

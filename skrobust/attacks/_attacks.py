@@ -46,12 +46,18 @@ class Attack:
         Whether it needs a torch module, goes along gradients where there is one, or never asks for them.
     notes_gradient : bool, default=False
         Whether it notes rows without gradient where it starts.
+    has_radius : bool, default=True
+        Whether it stays within the radius; others look for the nearest adversarial row, however far.
+    is_repeatable : bool, default=True
+        Whether it may find more when it is run on the same rows again, at a larger radius.
     """
 
     name: str
     run: Callable
     gradient: str | None = None
     notes_gradient: bool = False
+    has_radius: bool = True
+    is_repeatable: bool = True
 
     @property
     def needs_gradient(self):
@@ -104,26 +110,38 @@ def lattice(pursuit, index, radius, rng, *, max_combinations=4096):
     )
 
 
+# What looks for the nearest adversarial row and draws nothing at random.
+ONCE = {"has_radius": False, "is_repeatable": False}
 GRADIENT = [
     Attack("fgsm", _gradient.fgsm, gradient=NEEDED, notes_gradient=True),
     Attack("pgd", _gradient.pgd, gradient=NEEDED, notes_gradient=True),
     Attack("apgd", _gradient.apgd, gradient=NEEDED, notes_gradient=True),
     Attack("apgd_targeted", _gradient.apgd_targeted, gradient=NEEDED, notes_gradient=True),
-    Attack("deepfool", _minimum.deepfool, gradient=NEEDED),
-    Attack("minimum_norm", _minimum.minimum_norm, gradient=NEEDED),
+    Attack("deepfool", _minimum.deepfool, gradient=NEEDED, **ONCE),
+    Attack("minimum_norm", _minimum.minimum_norm, gradient=NEEDED, **ONCE),
     Attack("straight_through", _gradient.straight_through, gradient=NEEDED),
-    Attack("carlini_l2", _art.carlini_l2, gradient=NEEDED),
+    Attack("carlini_l2", _art.carlini_l2, gradient=NEEDED, has_radius=False),
 ]
 BLACK_BOX = [
     Attack("noise", _search.noise),
-    Attack("nearest_other", _segment.nearest_other),
+    Attack("nearest_other", _segment.nearest_other, **ONCE),
     Attack("square", _search.square),
-    Attack("walk", _walk.walk),
+    Attack("walk", _walk.walk, has_radius=False),
     Attack("expectation", expectation),
-    Attack("hopskipjump", _art.hopskipjump),
+    Attack("hopskipjump", _art.hopskipjump, has_radius=False),
     Attack("transfer", _surrogate.transfer),
     Attack("split_search", _trees.split_search),
-    Attack("decision_tree", _trees.decision_tree),
+    Attack("decision_tree", _trees.decision_tree, **ONCE),
     Attack("lattice", lattice, gradient=OPTIONAL),
 ]
 ATTACKS = {attack.name: attack for attack in GRADIENT + BLACK_BOX}
+
+
+def has_radius(attack):
+    """Return whether an attack stays within the radius, as those of ART and of users are asked to.
+
+    Parameters
+    ----------
+    attack : str, class of ART or callable
+    """
+    return not isinstance(attack, str) or attack not in ATTACKS or ATTACKS[attack].has_radius

@@ -4,18 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from skrobust.attacks._threat_model import TOLERANCE, ThreatModel
+from skrobust.attacks._features import Features, bounds_of, check_fits
+from skrobust.attacks._threat_model import TOLERANCE
 
 # Excess over a reach at which a discrete value still counts as within it: eps / 3 * 3 need not be eps.
 SLACK = 1e-9
-# Column names that an error message lists.
-N_NAMES = 20
-# What keeps a setting from naming a feature that cannot change.
-REMEDIES = {
-    "integer": "leave it out",
-    "one_hot_groups": "leave it out",
-    "direction": "leave it out, or say 'none'",
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,10 +68,9 @@ class Budget:
         ValueError
             If the threat model is not resolved, is for other features, or excludes a row.
         """
-        _check_resolved(threat_model)
+        check_fits(threat_model, rows.shape[1])
         rows = rows if rows.dtype == np.float32 else rows.astype(np.float64, copy=False)
-        features = _Features(rows.shape[1], columns)
-        _check_lengths(threat_model, features.n)
+        features = Features(rows.shape[1], columns)
         fixed, boolean = (np.zeros(features.n, dtype=bool) if mask is None else mask for mask in (fixed, boolean))
         radius, scale = _radius_and_scale(threat_model, features.n)
         is_integer = features.mask("integer", threat_model.integer)
@@ -237,46 +229,6 @@ class Budget:
         return moved.clip(self.low, self.high).astype(self.rows.dtype, copy=False)
 
 
-def check_moves(threat_model, columns, fixed):
-    """Check that a threat model does not name features as ones that change, which stay as they hold no numbers.
-
-    Parameters
-    ----------
-    threat_model : ThreatModel
-    columns : sequence of str or None
-        Names of the features.
-    fixed : ndarray of shape (n_features,), bool
-
-    Raises
-    ------
-    ValueError
-        If it does, or if it is not resolved or for other features.
-    """
-    _check_resolved(threat_model)
-    features = _Features(len(fixed), columns)
-    _check_lengths(threat_model, features.n)
-    for setting, indices in _moving(threat_model, features):
-        for index in indices:
-            if fixed[index]:
-                raise ValueError(
-                    f"{setting} of the threat model names feature {features.label(index)}, which stays as it is, as it "
-                    f"holds text, categories or missing values: encode it as numbers, or {REMEDIES[setting]}."
-                )
-
-
-def _moving(threat_model, features):
-    """Yield settings, and the indices of features that they name as ones that change."""
-    yield "integer", features.indices("integer", threat_model.integer)
-    for group in threat_model.one_hot_groups:
-        yield "one_hot_groups", features.indices("one_hot_groups", group)
-    direction = threat_model.direction
-    if direction and isinstance(direction[0], tuple):
-        yield "direction", features.indices("direction", [feature for feature, word in direction if word != "none"])
-    elif isinstance(direction, tuple):
-        # One word per feature must say something of each: "both" is no demand.
-        yield "direction", np.flatnonzero(np.isin(direction, ("up", "down")))
-
-
 def _members(groups, n_features):
     """Return the features of groups as a mask of shape (n_features,)."""
     is_member = np.zeros(n_features, dtype=bool)
@@ -294,69 +246,6 @@ def _is_one_hot(columns):
     return ((columns == 0) | (columns == 1)).all(axis=1) & (columns.sum(axis=1) == 1)
 
 
-class _Features:
-    """The features of X, by name and index."""
-
-    def __init__(self, n, columns):
-        self.n = n
-        self.names = None if columns is None else list(columns)
-
-    def indices(self, setting, features):
-        """Return the indices of features; those of all columns that share a name."""
-        return np.array([index for feature in features for index in self._indices(setting, feature)], dtype=np.intp)
-
-    def mask(self, setting, features):
-        """Return features as a mask of shape (n,)."""
-        mask = np.zeros(self.n, dtype=bool)
-        mask[self.indices(setting, features)] = True
-        return mask
-
-    def label(self, index):
-        """Return what a user calls a feature."""
-        return repr(int(index) if self.names is None else self.names[index])
-
-    def _indices(self, setting, feature):
-        if isinstance(feature, int):
-            found = [feature] if feature < self.n else []
-        else:
-            found = [index for index, name in enumerate(self.names or ()) if name == feature]
-        if not found:
-            raise ValueError(f"{setting} of the threat model names the feature {feature!r}: X has {self._known()}.")
-        return found
-
-    def _known(self):
-        indices = f"features 0 to {self.n - 1}"
-        if self.names is None:
-            return f"{indices}, and no column names"
-        return f"{indices}, named {self.names[:N_NAMES]}{' and so on' if self.n > N_NAMES else ''}"
-
-
-def _check_resolved(threat_model):
-    if not isinstance(threat_model, ThreatModel):
-        raise TypeError(f"threat_model={threat_model!r} must be a ThreatModel: use ThreatModel(eps=...).")
-    for name in ("units", "bounds"):
-        value = getattr(threat_model, name)
-        if isinstance(value, str) and value != "raw":
-            raise ValueError(
-                f"{name}={value!r} of the threat model must be learned from training rows first: call "
-                "threat_model.resolve(X_train)."
-            )
-
-
-def _check_lengths(threat_model, n_features):
-    settings = {name: [getattr(threat_model, name)] for name in ("eps", "units")}
-    settings["bounds"] = _bounds_of(threat_model)[1]
-    direction = threat_model.direction
-    settings["direction"] = [direction if direction and isinstance(direction[0], str) else None]
-    for name, values in settings.items():
-        for value in values:
-            if isinstance(value, tuple) and len(value) != n_features:
-                raise ValueError(
-                    f"{name} of the threat model have {len(value)} entries, but X has {n_features} features: give one "
-                    "for all or one entry per feature."
-                )
-
-
 def _radius_and_scale(threat_model, n_features):
     units = np.ones(n_features) if threat_model.units == "raw" else np.array(threat_model.units)
     if threat_model.eps is None:
@@ -366,18 +255,12 @@ def _radius_and_scale(threat_model, n_features):
     return threat_model.eps, units
 
 
-def _bounds_of(threat_model):
-    """Return whether the bounds were learned, and the bounds."""
-    bounds = threat_model.bounds or (-np.inf, np.inf)
-    return len(bounds) == 3, bounds[-2:]
-
-
 def _sides(threat_model, rows, fixed, binary, features):
     """Return the bounds as arrays of shape (1 or n, n_features), in float64; fixed features have none.
 
     Those of binary features are no wider than 0 and 1.
     """
-    is_learned, bounds = _bounds_of(threat_model)
+    is_learned, bounds = bounds_of(threat_model)
     with np.errstate(over="ignore"):
         # Bounds such as 0.7 are read as the rows are: a 0.7 in float32 is within them.
         low, high = (

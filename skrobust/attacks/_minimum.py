@@ -8,7 +8,7 @@ import torch
 
 from skrobust._runtime import limited_threads
 from skrobust.attacks import _norms
-from skrobust.attacks._gradient import Ball
+from skrobust.attacks._ball import Ball
 from skrobust.attacks._objectives import next_best
 
 # Newton steps towards a hyperplane between bounds; the first is exact where no bound is met.

@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
-from skrobust.attacks._budget import Budget, check_moves
+from skrobust.attacks._budget import Budget
+from skrobust.attacks._features import check_moves
 from skrobust.attacks._scores import best_scores, margins_of
 from skrobust.torchify import decode_frame, encode_frame
 from skrobust.torchify._frames import is_boolean

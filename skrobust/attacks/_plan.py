@@ -221,7 +221,7 @@ def _on_splits(pursuit):
     estimator = pursuit.original.estimator
     if _trees.is_single_tree(estimator):
         return [Step(ATTACKS["decision_tree"])]
-    return [] if _trees.thresholds(estimator) is None else [Step(ATTACKS["split_search"])]
+    return [Step(ATTACKS["split_search"])] if _trees.has_splits(estimator) else []
 
 
 def _on_lattice(pursuit):
@@ -243,18 +243,25 @@ def run(pursuit, steps, radii, rng, seconds):
     """
     if pursuit.surface is not None and not steps[0].attack.notes_gradient:
         _gradient.note_zero_gradients(pursuit, pursuit.standing(0.0), max(radii), rng)
+    had_it = np.zeros((len(steps), len(pursuit.distance)), dtype=bool)
     for radius in radii:
         movable = pursuit.budget.at(radius).can_move
-        for step in steps:
-            index = pursuit.standing(radius)
-            index = index[movable[index]]
-            if step.only_without_gradient:
-                index = index[pursuit.without_gradient()[index]]
+        for step, had in zip(steps, had_it, strict=True):
+            index = _rows_for(pursuit, step, radius, movable & ~had)
             start = time.perf_counter()
             with pursuit.by(step.name):
                 for part in _trial_first(pursuit, step, index, radius, rng):
                     step.attack.run(pursuit, part, radius, rng, **step.params)
+                    # Answers that are random may be others the next time.
+                    had[part] = not step.attack.is_repeatable and not pursuit.original.is_random
             seconds[step.name] = seconds.get(step.name, 0.0) + time.perf_counter() - start
+
+
+def _rows_for(pursuit, step, radius, allowed):
+    """Return the indices of the rows, among those allowed, that a step attacks at a radius."""
+    index = pursuit.standing(radius)
+    index = index[allowed[index]]
+    return index[pursuit.without_gradient()[index]] if step.only_without_gradient else index
 
 
 def _trial_first(pursuit, step, index, radius, rng):

@@ -37,12 +37,21 @@ def thresholds(estimator):
         For each raw feature the sorted values; None if the estimator holds neither, or a step before them mixes
         features.
     """
-    n_features = _n_features(estimator)
-    splits = None if n_features is None else splits_of(estimator, n_features)
+    splits = _splits(estimator)
     if splits is None:
         return None
     middle = splits.below / 2 + splits.above / 2
-    return [np.unique(middle[splits.feature == feature]) for feature in range(n_features)]
+    return [np.unique(middle[splits.feature == feature]) for feature in range(_n_features(estimator))]
+
+
+def has_splits(estimator):
+    """Return whether :func:`thresholds` knows where an estimator splits."""
+    return _splits(estimator) is not None
+
+
+def _splits(estimator):
+    n_features = _n_features(estimator)
+    return None if n_features is None else splits_of(estimator, n_features)
 
 
 def is_single_tree(estimator):

@@ -8,8 +8,8 @@ import numpy as np
 
 from skrobust.attacks import ThreatModel
 from skrobust.attacks._assess import assess
+from skrobust.attacks._attacks import has_radius
 from skrobust.attacks._plan import check_attack
-from skrobust.metrics._control import WITHOUT_RADIUS
 from skrobust.metrics._flags import gradient_share
 from skrobust.metrics._parameters import check_threat_model
 from skrobust.metrics._report import certified_distances, is_certified
@@ -123,15 +123,15 @@ def attacked(estimator, X, y, pairs, *, threat_model, radii, random_state):
     """
     results, standing = [], []
     for attack, params in pairs:
-        has_radius = not isinstance(attack, str) or attack not in WITHOUT_RADIUS
+        is_within = has_radius(attack)
         at = functools.partial(
             assess, estimator, X, y, attack, threat_model=threat_model, random_state=random_state, **params
         )
-        result = at(radii=radii if has_radius else (np.inf,))
-        if result.is_random and not has_radius:
-            result, has_radius = at(radii=radii), True
+        result = at(radii=radii if is_within else (np.inf,))
+        if result.is_random and not is_within:
+            result, is_within = at(radii=radii), True
         results.append(result)
-        standing.append([_stands(result, radius, has_radius) for radius in radii])
+        standing.append([_stands(result, radius, is_within) for radius in radii])
     routes = np.unique(np.concatenate([result.route for result in results]))
     return Attacked(
         clean=results[0].clean(),
@@ -143,11 +143,11 @@ def attacked(estimator, X, y, pairs, *, threat_model, radii, random_state):
     )
 
 
-def _stands(result, radius, has_radius):
+def _stands(result, radius, is_within):
     """Return which rows stand within a radius; that of an attack without one is read off the distances."""
     if radius == 0:
         return result.clean()
-    if has_radius:
+    if is_within:
         return result.robust(radius)
     return (result.distance > result.pursuit.reach(radius)).astype(np.float64)
 

@@ -10,13 +10,11 @@ import numpy as np
 from sklearn.utils import _safe_indexing, check_random_state
 
 from skrobust.attacks._assess import global_states
-from skrobust.attacks._attacks import ATTACKS
+from skrobust.attacks._attacks import ATTACKS, has_radius
 from skrobust.attacks._original import Original
 from skrobust.attacks._pursuit import Pursuit
 from skrobust.metrics._parameters import radius_of
 
-# They look for the nearest adversarial row, whatever the radius, and run once.
-WITHOUT_RADIUS = {"nearest_other", "minimum_norm", "deepfool", "carlini_l2", "hopskipjump", "walk", "decision_tree"}
 # It goes on from adversarial rows that are known, so that it has those of nearest_other.
 GOES_ON = "walk"
 # They run where no gradient leads, in place of those that follow it.
@@ -118,7 +116,7 @@ def run_control(estimator, X, y, result, index, radii, *, random_state, progress
         runs = _runs(alone, name, radii)
         fooled[name] = np.array([_fooled(run, radius) for run, radius in zip(runs, radii, strict=True)])
         if needs_gradient(name) and name != ONE_STEP:
-            tried = runs if name in WITHOUT_RADIUS else [*runs, alone(name, far_radius)]
+            tried = [*runs, alone(name, far_radius)] if has_radius(name) else runs
             far |= np.any([_fooled(run, np.inf) for run in tried], axis=0)
         for run, radius in zip(runs, radii, strict=True):
             _collect(notes, run.notes if radius <= own else {})
@@ -152,9 +150,9 @@ class _Alone:
 
 def _runs(alone, name, radii):
     """Return one run for each radius; an attack that has no radius runs once."""
-    if name in WITHOUT_RADIUS:
-        return [alone(name, np.inf)] * len(radii)
-    return [alone(name, radius) for radius in radii]
+    if has_radius(name):
+        return [alone(name, radius) for radius in radii]
+    return [alone(name, np.inf)] * len(radii)
 
 
 def _fooled(run, radius):

@@ -8,7 +8,8 @@ import torch
 from sklearn.pipeline import Pipeline
 
 from skrobust.attacks._assess import Assessment, global_states
-from skrobust.metrics._control import ONE_STEP, WITHOUT_RADIUS, Control, needs_gradient
+from skrobust.attacks._attacks import has_radius
+from skrobust.metrics._control import ONE_STEP, Control, needs_gradient
 from skrobust.metrics._parameters import radius_of
 from skrobust.torchify import to_torch
 
@@ -203,7 +204,7 @@ def _exceeds(evidence, rows, others):
 
 
 def _accuracy_rises_with_eps(evidence):
-    fooled = evidence.control.by(lambda name: _is_multi_step(name) and name not in WITHOUT_RADIUS).sum(axis=1)
+    fooled = evidence.control.by(lambda name: _is_multi_step(name) and has_radius(name)).sum(axis=1)
     falls = np.maximum.accumulate(fooled) - fooled
     return _is_many(falls.max(initial=0), len(evidence.control.index))
 

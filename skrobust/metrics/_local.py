@@ -6,7 +6,7 @@ from sklearn.utils import check_random_state
 
 from skrobust._runtime import limited_threads
 from skrobust.attacks import _norms
-from skrobust.attacks._gradient import Ball
+from skrobust.attacks._ball import Ball
 from skrobust.attacks._original import Original
 from skrobust.attacks._pursuit import Pursuit
 from skrobust.attacks._steps import AdaptiveStep
