@@ -21,6 +21,8 @@ SPREAD = 10.0
 # Unlabeled rows that lie farther from the mean of X than this, in units of the data scale D, are hardly in its units:
 # rows of X themselves lie about 0.7 D from it.
 FAR = 10.0
+# Those whose own data scale is less than this share of D, but not 0, neither: pixels of [0, 1] among such of [0, 255].
+NARROW = 0.02
 # Rows whose distances tell how far all of them lie.
 MEASURED_ROWS = 1024
 # Axes of this length can be the colors of images.
@@ -98,7 +100,7 @@ def check_training_data(estimator, X, y, sample_weight, X_unlabeled, *, reset):
             "y has no labeled row of positive weight: label some rows with anything but "
             f"unlabeled_label={estimator.unlabeled_label!r}, and give them sample_weight."
         )
-    _warn_about_distance(given, X)
+    _warn_about_units(given, X)
     y = plain_labels(y)
     check_sortable(y)
     check_classification_targets(y)
@@ -231,20 +233,31 @@ def _check_unlabeled(X_unlabeled, estimator, X, row_shape):
     return rows if len(rows) else None
 
 
-def _warn_about_distance(rows, X):
-    """Warn if unlabeled rows lie so far from the labeled ones that they can hardly be in the same units."""
+def _warn_about_units(rows, X):
+    """Warn if unlabeled rows can hardly be in the units of labeled ones: too far away, or too close together."""
     if rows is None:
         return
     rows, X = (part[:: math.ceil(len(part) / MEASURED_ROWS)].astype(np.float64) for part in (rows, X))
-    mean, data_scale = X.mean(axis=0), math.sqrt(2 * X.var(axis=0).sum())
+    data_scale = _spread(X)
     with np.errstate(over="ignore"):
-        distance = np.linalg.norm(rows - mean, axis=1).mean()
+        distance = np.linalg.norm(rows - X.mean(axis=0), axis=1).mean()
+        own_scale = _spread(rows)
     if 0 < FAR * data_scale < distance:
-        warnings.warn(
-            f"X_unlabeled lies {distance / data_scale:.3g} times the data scale D from the mean of X: scale it as X "
-            "is. A Pipeline passes X_unlabeled on as it is, unless it has transform_input=['X_unlabeled'].",
-            stacklevel=5,
-        )
+        observed = f"lies {distance / data_scale:.3g} times the data scale D from the mean of X"
+    elif 0 < own_scale < NARROW * data_scale:
+        observed = f"has a data scale that is {own_scale / data_scale:.2g} times that of X"
+    else:
+        return
+    warnings.warn(
+        f"X_unlabeled {observed}: scale it as X is. A Pipeline passes X_unlabeled on as it is, unless it has "
+        "transform_input=['X_unlabeled'].",
+        stacklevel=5,
+    )
+
+
+def _spread(rows):
+    """Return the root mean square distance between rows."""
+    return math.sqrt(2 * rows.var(axis=0).sum())
 
 
 def _chosen(array, mask):

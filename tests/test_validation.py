@@ -38,7 +38,13 @@ def test_pixels_that_are_not_scaled_are_warned_of(quick, digit_images):
         quick(max_epochs=1).fit(images[:150], y[:150], X_unlabeled=(images[150:] * 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize("factor", [0.0, 1.0, 5.0])
+def test_pixels_that_are_scaled_alone_are_warned_of(quick, digit_images):
+    images, y = digit_images
+    with pytest.warns(UserWarning, match=r"X_unlabeled has a data scale that is 0.00\d+ times that of X: scale it"):
+        quick(max_epochs=1).fit((images[:150] * 255).astype(np.uint8), y[:150], X_unlabeled=images[150:])
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.05, 1.0, 5.0])
 def test_unlabeled_rows_in_the_units_of_x_are_taken(quick, raw, factor):
     X, others, y = raw
     quick(max_epochs=1).fit(X, y, X_unlabeled=500 + factor * (others - 500))
