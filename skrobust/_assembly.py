@@ -12,7 +12,7 @@ from skrobust._preparation import make_preparation
 from skrobust._space import LayerSpace, check_layer
 from skrobust.adversary import resolve_adversary
 from skrobust.penalties import ALL, Neighborhood, resolve_neighbors, resolve_penalty
-from skrobust.unlabeled import FromGenerator, Mixture, Pool, Support, prepared_sampler, resolve_sampler
+from skrobust.unlabeled import Extrapolation, FromGenerator, Mixture, Pool, Support, prepared_sampler, resolve_sampler
 
 # Anchors that are drawn if all rows fit into one batch, unless there are more rows than that: a batch_size that only
 # says "all rows", such as 10**9, must not ask for as many points.
@@ -103,7 +103,7 @@ def _penalized(setting, penalty, adversary, unlabeled, neighbors, generator):
 
 
 def warn_about_unused(estimator, data, objective, network):
-    """Warn of unlabeled rows, of a layer and of compilation that are asked for, but that training makes no use of.
+    """Warn of unlabeled rows, a layer, compilation or pairs of rows that are asked for, but that training cannot use.
 
     Raises
     ------
@@ -132,6 +132,29 @@ def warn_about_unused(estimator, data, objective, network):
             "leave it out, unless predictions alone are worth it.",
             stacklevel=6,
         )
+    for unused in _in_want_of_pairs(estimator, kinds) if _batch_size(estimator) == 1 else ():
+        warnings.warn(
+            f"{unused} has no effect with a batch size of 1, as it needs another row of the batch: raise batch_size.",
+            stacklevel=6,
+        )
+
+
+def _in_want_of_pairs(estimator, kinds):
+    """Return the parameters of which nothing comes where rows are alone in their batches."""
+    samplers = {"unlabeled": estimator.unlabeled} if "unlabeled" in kinds else {}
+    if len(kinds) == 1:  # neighbors are made of all anchors of a batch
+        samplers["neighbors"] = estimator.neighbors
+    pairing = [name for name, sampler in samplers.items() if _goes_beyond_pairs(sampler)]
+    return [*(["mixup"] if estimator.mixup else []), *pairing]
+
+
+def _goes_beyond_pairs(sampler):
+    return sampler == "extrapolation" or isinstance(sampler, Extrapolation)
+
+
+def _batch_size(estimator):
+    """Return the number of rows of a batch in training."""
+    return checked_net_params(estimator).get("iterator_train__batch_size", estimator.batch_size)
 
 
 def _anchors(setting, penalty, adversary, unlabeled, generator):
@@ -140,7 +163,7 @@ def _anchors(setting, penalty, adversary, unlabeled, generator):
     sampler = _with_pool(unlabeled, setting)
     kinds = _kinds(penalty, estimator, sampler, adversary)
     n_rows, n_features = setting.n_rows, setting.data.X.shape[1]
-    batch_size = checked_net_params(estimator).get("iterator_train__batch_size", estimator.batch_size)
+    batch_size = _batch_size(estimator)
     return {
         "kinds": kinds,
         "sampler": sampler,

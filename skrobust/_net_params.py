@@ -7,6 +7,8 @@ from skrobust._numbers import is_whole
 NET_PREFIXES = ("module", "optimizer", "iterator_train", "iterator_valid", "callbacks", "compile")
 # The rows and the source of their order are not for the user: random_state seeds it.
 ITERATOR_NAMES = ("batch_size", "shuffle", "drop_last")
+# What the estimator has parameters of its own for.
+OWN_NAMES = {"optimizer__lr", "optimizer__weight_decay", "iterator_train__batch_size"}
 
 
 class NetParamsMixin:
@@ -91,12 +93,12 @@ def checked_net_params(estimator):
     for prefix in ("iterator_train", "iterator_valid"):
         _check_iterator(prefix, net_params)
     signature = inspect.signature(type(estimator)).parameters
-    for own in ("lr", "weight_decay"):
+    for name in OWN_NAMES & set(net_params):
+        own = name.partition("__")[2]
         value = getattr(estimator, own)
-        if f"optimizer__{own}" in net_params and value != signature[own].default:
+        if value != signature[own].default:
             raise ValueError(
-                f"{own}={value!r} and optimizer__{own}={net_params[f'optimizer__{own}']!r} in net_params contradict "
-                f"each other: set {own} alone."
+                f"{own}={value!r} and {name}={net_params[name]!r} in net_params contradict each other: set {own} alone."
             )
     return net_params
 

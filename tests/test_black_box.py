@@ -109,6 +109,34 @@ def test_search_within_a_radius_agrees_with_the_margin(linear, norm):
     assert found[exact < 0.95 * radius].all()
 
 
+class Island(ClassifierMixin, BaseEstimator):
+    """Answers 1 in a small disk, and 0 elsewhere."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return (np.linalg.norm(X[:, :2] - [0.5, 0.1], axis=1) < 0.12).astype(int)
+
+
+class IslandWithScores(Island):
+    def predict_proba(self, X):
+        return np.eye(2)[self.predict(X)]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("n_features", [2, 3])
+@pytest.mark.parametrize("island", [Island(), IslandWithScores()], ids=["answers", "scores"])
+def test_islands_are_found_where_few_features_move(island, n_features, norm):
+    X, y = np.zeros((40, n_features)), np.zeros(40, dtype=int)
+    clf = island.fit(X, [0] * 39 + [1])
+    # The disk takes 1 to 3 % of the balls; corners, surfaces and scores lead nowhere.
+    pursuit = attacked(square, pursuit_of(clf, X, y, ThreatModel(1.0, norm, immutable=range(2, n_features))))
+    assert pursuit.original.has_scores == hasattr(clf, "predict_proba")
+    assert (pursuit.distance <= pursuit.reach()).mean() > 0.9
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_walk_comes_close_to_the_margin_by_answers_alone(linear, norm):
     clf, X = linear

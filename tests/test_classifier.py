@@ -863,10 +863,11 @@ def test_a_warm_start_trains_as_set_now(quick, blobs):
 
 def test_a_warm_start_forgets_names_of_skorch_that_are_no_longer_set(quick, blobs):
     chosen = {"optimizer__amsgrad": True, "iterator_train__batch_size": 10, "callbacks__epochs__step": 5}
-    clf = quick(warm_start=True, max_epochs=1, net_params=chosen, callbacks=[("epochs", Epochs())]).fit(*blobs)
+    clf = quick(warm_start=True, batch_size=64, max_epochs=1, net_params=chosen, callbacks=[("epochs", Epochs())])
+    clf.fit(*blobs)
     clf.set_params(net_params={"module__activation": nn.Tanh}, callbacks=None).fit(*blobs)
     assert not clf.net_.optimizer_.defaults["amsgrad"]
-    assert [epoch["train_batch_count"] for epoch in clf.history_] == [9, 3]
+    assert [epoch["train_batch_count"] for epoch in clf.history_] == [9, 2]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
@@ -890,7 +891,7 @@ def test_rows_come_in_a_new_order_in_every_epoch(quick, blobs, passes, shuffle):
 
 @pytest.mark.parametrize(("size", "n_points"), [(15, 15 * 4), (200, 90 + 200 * 4)])
 def test_a_batch_size_named_as_skorch_does_is_the_batch_size(quick, blobs, passes, size, n_points):
-    quick(module=Watched, batch_size=100, max_epochs=1, net_params={"iterator_train__batch_size": size}).fit(*blobs)
+    quick(module=Watched, batch_size=64, max_epochs=1, net_params={"iterator_train__batch_size": size}).fit(*blobs)
     assert {len(rows) for rows in passes} == {n_points}
 
 
@@ -1203,6 +1204,24 @@ def test_unlabeled_rows_without_a_use_are_warned_of(quick, blobs, params):
         clf.fit(X, np.where(np.arange(90) < 7, -1, y))
     assert found[0].filename == __file__
     assert_same_predictions(clf, quick(**params).fit(X[7:], y[7:]), X)
+
+
+PAIRLESS = {
+    "mixup": ({"mixup": 0.5}, {"mixup": 0}),
+    "unlabeled": ({"unlabeled": "extrapolation"}, {}),
+    "neighbors": ({"neighbors": Extrapolation(), "n_unlabeled": 0}, {}),
+}
+
+
+@pytest.mark.parametrize("name", PAIRLESS)
+def test_what_needs_pairs_of_rows_is_warned_of_where_rows_are_alone(quick, blobs, name):
+    (params, others), few = PAIRLESS[name], {"max_epochs": 1}
+    with pytest.warns(UserWarning, match=f"{name} has no effect with a batch size of 1, .*: raise batch_size") as found:
+        clf = quick(batch_size=1, **params, **few).fit(*blobs)
+    assert found[0].filename == __file__
+    quick(batch_size=2, **params, **few).fit(*blobs)
+    if others:
+        assert_same_predictions(clf, quick(batch_size=1, **others, **few).fit(*blobs), blobs[0])
 
 
 @pytest.mark.parametrize("params", UNUSED[:2], ids=str)

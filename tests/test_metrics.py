@@ -268,6 +268,9 @@ def test_what_contradicts_itself_is_refused(linear, two_classes):
             score(linear, *two_classes, eps=0.1, threat_model=ThreatModel(0.2))
         with pytest.raises(ValueError, match="sample_weight"):
             score(linear, *two_classes, eps=0.1, attack="fgsm", sample_weight=[1.0])
+    for norm in (1, np.inf):
+        with pytest.raises(ValueError, match=f"norm={norm} and the norm=2.0 of the threat model contradict"):
+            rho_adv_score(linear, *two_classes, norm=norm, threat_model=ThreatModel(norm=2))
     for score in (adversarial_distance, rho_adv_score):
         with pytest.raises(ValueError, match=r"resolve\(X_train\)"):
             score(linear, *two_classes, threat_model=ThreatModel(units="iqr"))

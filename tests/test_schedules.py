@@ -107,7 +107,7 @@ def rates():
 @pytest.mark.parametrize(
     ("settings", "n_batches"),
     [
-        ({}, 3),
+        ({}, 2),
         ({"iterator_train__batch_size": 10}, 9),
         ({"iterator_train__batch_size": 40, "iterator_train__drop_last": True}, 2),
         ({"iterator_train__batch_size": 1000}, 1),
@@ -115,7 +115,7 @@ def rates():
     ids=str,
 )
 def test_a_cycle_is_one_however_rows_are_dealt_into_batches(quick, blobs, rates, settings, n_batches):
-    quick(lr=0.01, max_epochs=16, net_params=settings, callbacks=[BatchRates]).fit(*blobs)
+    quick(batch_size=64, lr=0.01, max_epochs=16, net_params=settings, callbacks=[BatchRates]).fit(*blobs)
     assert len(rates) == 16 * n_batches
     signs = np.sign(np.diff(rates))
     assert signs[0] > 0 > signs[-1]

@@ -106,7 +106,15 @@ def test_extrapolation_goes_away_from_another_row():
     points = Extrapolation().sample(X, support_of(X, "global"), 0.5, generator(5))
     beyond = X + 0.5 * (X - X.T)  # beyond[i, j]: from row j through row i
     assert torch.isclose(points, beyond).any(dim=1).all()
-    assert (points != X).any()
+    for seed in range(20):
+        assert (Extrapolation().sample(X, None, 0.5, generator(seed)) != X).all(), "no row is its own partner"
+    assert torch.equal(Extrapolation().sample(X[:1], None, 0.5, generator()), X[:1])
+
+
+def test_every_other_row_is_as_likely_a_partner():
+    X, source = torch.eye(5, dtype=torch.float64), generator()
+    away = sum(X - Extrapolation().sample(X, None, 1.0, source) + X for _ in range(4000)) / 4000
+    np.testing.assert_allclose(away, (1 - X) / 4, atol=0.03)
 
 
 def test_a_pool_gives_its_rows_and_all_of_them():

@@ -273,6 +273,11 @@ CHOICES = {
         ValueError,
         r"weight_decay=0.01 and optimizer__weight_decay=0.1 in net_params contradict each other: set weight_decay",
     ),
+    "two batch sizes": (
+        {"batch_size": 8, "net_params": {"iterator_train__batch_size": 16}},
+        ValueError,
+        r"batch_size=8 and iterator_train__batch_size=16 in net_params contradict each other: set batch_size alone",
+    ),
     "parameter of an instance": (
         {"module": nn.Linear(4, 3), "net_params": {"module__bias": False}},
         ValueError,

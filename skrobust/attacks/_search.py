@@ -18,6 +18,10 @@ ROWS_AT_ONCE = 256
 # (Andriushchenko et al., 2020, section 5).
 FIRST_SHARE = 0.8
 HALVED_AFTER = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+# With so few features that move, draws from all over the ball find islands that corners and ways along scores miss:
+# half of the proposals are such.
+FEW_FEATURES = 8
+SHARE_ANEW = 0.5
 # Length of a step under the norms that are sums, where it moves all features, as a share of the radius.
 STEP = {1: 2.0, 2: 1.0}
 # Without a radius: rows are searched at this share of the distance at which they were last fooled, so many times; where
@@ -50,8 +54,8 @@ def noise(pursuit, index, radius, rng, *, n_draws=20):
 def square(pursuit, index, radius, rng, *, max_queries=1000):
     """Random search by patches of images or groups of features that shrink as it goes on.
 
-    Without a radius, it looks ever nearer to the row than the last adversarial row. An estimator without scores is
-    asked along its boundary instead.
+    Where few features move, half of the questions are about rows from all over the ball. Without a radius, it looks
+    ever nearer to the row than the last adversarial row. An estimator without scores is asked along its boundary.
 
     Parameters
     ----------
@@ -64,6 +68,9 @@ def square(pursuit, index, radius, rng, *, max_queries=1000):
     """
     if pursuit.surface is None and not pursuit.original.has_scores:
         noise(pursuit, index, radius, rng, n_draws=max(1, max_queries // 10))
+        if np.isfinite(radius):
+            _, space = space_around(pursuit, index, radius)
+            _search(pursuit, space.index[space.is_small], radius, rng, max_queries // 2)
         walk(pursuit, index, radius, rng, max_queries=max_queries)
         return
     before = pursuit.distance.copy()
@@ -158,6 +165,11 @@ class Space:
         return np.where(self.budget.scale > 0, self.budget.scale, 1.0)
 
     @functools.cached_property
+    def is_small(self):
+        """Rows of which so few features move that random draws look through the whole ball; of shape (m,), bool."""
+        return (self.budget.low < self.budget.high).sum(axis=1) <= FEW_FEATURES
+
+    @functools.cached_property
     def _ends(self):
         return (self.budget.low - self.budget.rows) / self.units, (self.budget.high - self.budget.rows) / self.units
 
@@ -238,10 +250,18 @@ def _best_proposals(pursuit, index, space, Z, n_each, share, rng):
     # With one proposal each the space stays itself, with what it has computed.
     wide = space if n_each == 1 else space.take(each)
     propose = _corner_proposals if space.budget.norm == np.inf else _ball_proposals
-    proposed = wide.shortened(propose(wide, Z[each], share, rng))
+    proposed = wide.shortened(_some_anew(wide, propose(wide, Z[each], share, rng), rng))
     leads = pursuit.margins(index[each], wide.rows_to_try(proposed)).reshape(-1, n_each)
     rows, best = np.arange(len(index)), leads.argmax(axis=1)
     return proposed[rows * n_each + best], leads[rows, best]
+
+
+def _some_anew(space, Z, rng):
+    """Return changes, some of which are drawn from all over the ball where that is small."""
+    if not space.is_small.any():
+        return Z
+    is_anew = space.is_small & (rng.random(len(Z)) < SHARE_ANEW)
+    return np.where(is_anew[:, np.newaxis], space.random(rng, is_outmost=False), Z)
 
 
 def _fooled(pursuit, index, space, Z, lead):

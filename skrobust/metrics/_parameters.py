@@ -30,17 +30,24 @@ def threat_model_of(eps, norm, threat_model):
     if threat_model is None:
         return ThreatModel(eps, norm)
     check_threat_model(threat_model)
-    if norm not in (np.inf, threat_model.norm):
-        raise ValueError(
-            f"norm={norm!r} and the norm={threat_model.norm!r} of the threat model contradict each other: give one of "
-            "them."
-        )
+    if norm != np.inf:  # which is the default
+        check_norm(norm, threat_model)
     return threat_model.with_eps(eps)
 
 
 def counting(norm, threat_model):
     """Return the threat model that says how distances are counted: the given one, or without one that of a norm."""
     return ThreatModel(None, norm) if threat_model is None else threat_model_of(None, np.inf, threat_model)
+
+
+def check_norm(norm, threat_model):
+    """Check that a norm that was given is that of the threat model."""
+    check_threat_model(threat_model)
+    if norm != threat_model.norm:
+        raise ValueError(
+            f"norm={norm!r} and the norm={threat_model.norm!r} of the threat model contradict each other: give one of "
+            "them."
+        )
 
 
 def check_threat_model(threat_model):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skrobust.attacks._assess import assess
-from skrobust.metrics._parameters import check_has_eps, check_weight, counting, radius_of, threat_model_of
+from skrobust.metrics._parameters import check_has_eps, check_norm, check_weight, counting, radius_of, threat_model_of
 from skrobust.metrics._ratios import averaged, ratio_of, warn_of_censored
 
 
@@ -284,7 +284,9 @@ def rho_adv_score(
     >>> 0.05 < rho_adv_score(clf, X, y) < 0.3
     True
     """
-    threat_model = counting(2, threat_model) if norm is None else threat_model_of(None, norm, threat_model)
+    if norm is not None and threat_model is not None:
+        check_norm(norm, threat_model)
+    threat_model = counting(2 if norm is None else norm, threat_model)
     found = nearest_adversarial(estimator, X, y, attack, threat_model, random_state, attack_params)
     result = averaged(ratio_of(found.distance, _lengths(found)), check_weight(sample_weight, found.n))
     if return_details:

@@ -63,10 +63,10 @@ class Uniform(BaseEstimator):
 
 
 class Extrapolation(BaseEstimator):
-    """Go beyond pairs of rows: u = x + radius * (x - x'), where x' is a random row of the batch.
+    """Go beyond pairs of rows: u = x + radius * (x - x'), where x' is another row of the batch, drawn at random.
 
     The expected squared distance from x is (radius * D)^2, as with Gaussian noise, but the directions are those in
-    which the data vary.
+    which the data vary. A row that is alone in its batch stays where it is.
 
     Examples
     --------
@@ -81,7 +81,10 @@ class Extrapolation(BaseEstimator):
 
     def sample(self, X, support, radius, generator):
         """Return one point for each row of X (see the head of this module)."""
-        partner = torch.randperm(len(X), generator=generator, device=X.device)
+        order = torch.randperm(len(X), generator=generator, device=X.device)
+        # The partner of each row is the next one in a random order, so that none is its own.
+        partner = torch.empty_like(order)
+        partner[order] = order.roll(1)
         return torch.lerp(X, X[partner], -radius)
 
 
