@@ -18,7 +18,8 @@ N_STEPS_PER_EPS = 8
 # Rows that are fooled leave together once they are this share: making the batch smaller costs, as do steps in vain.
 WORTH_LEAVING = 1 / 16
 # An ascent is not finished if its last steps gained more than this share of what it had gained before.
-LAST_STEPS = 5
+# Fixed steps of an eighth of the radius may need 16 of 20 to cross the ball.
+LAST_STEPS = 3
 STILL_RISING = 0.1
 # Without a radius: shares of the distance of the nearest adversarial row known within which to look for a nearer one.
 APPROACHES = (0.5, 0.8, 0.95)
