@@ -69,6 +69,8 @@ METHODS = {
     "fgsm + jacobian": Method(MIXED | {"penalty": "jacobian"}, *JACOBIAN),
     "fgsm + labeled smoothness": Method(MIXED | LABELED, *SMOOTHNESS),
     "pgd + labeled smoothness": Method(MIXED_PGD | LABELED, *LITTLE),
+    # Not tuned for the union: between two values of the grid above, for Linf 0.2 and L2 2 in one network.
+    "pgd + less smoothness": Method(MIXED_PGD | LABELED, "smoothness", (0.014,)),
     # Not tuned for the union: for Linf 0.3 alone, with little of what helps in L2.
     "pgd + little smoothness": Method(MIXED_PGD | LABELED, "smoothness", (0.001,)),
     "fgsm + worst-direction neighbors": Method(MIXED | LABELED | {"neighbors": "adversarial"}, *SMOOTHNESS),
